@@ -1,0 +1,1 @@
+"""The tests of the platform; the folders mirror the package."""
