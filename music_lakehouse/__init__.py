@@ -1,0 +1,1 @@
+"""A music-streaming lakehouse on Kafka, Spark Structured Streaming, Delta Lake and Dagster."""

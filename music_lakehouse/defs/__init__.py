@@ -1,0 +1,1 @@
+"""The tables, one folder a source system."""

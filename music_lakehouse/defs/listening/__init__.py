@@ -1,0 +1,1 @@
+"""The music app's events: from Kafka to gold."""

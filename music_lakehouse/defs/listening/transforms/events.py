@@ -1,0 +1,145 @@
+"""Messages to events: raw rows to bronze rows and quarantine rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from music_lakehouse.defs.listening.tables import BRONZE, EVENT_FIELDS, QUARANTINE
+from music_lakehouse.defs.listening.transforms.text import key
+from music_lakehouse.lakehouse.expectations import FAILED_RULES, Action, Rule, mark
+from music_lakehouse.lakehouse.lake import conform
+from music_lakehouse.lakehouse.tables import Column
+
+IS_OBJECT = "_is_object"
+# Spark's JSON parser is lenient by default.
+_STRICT_JSON = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false", "allowUnquotedFieldNames": "false"}
+_MILLISECONDS_2000 = 946_684_800_000
+_MILLISECONDS_A_DAY = 86_400_000
+
+
+def rules(topic: str) -> list[Rule]:
+    """What a message of the topic must have to become an event. Time is compared with the message's own Kafka time."""
+
+    def required(name: str, predicate: str, description: str) -> Rule:
+        # Of a message that is no object, that it lacks fields would say nothing more.
+        return Rule(name, f"NOT {IS_OBJECT} OR ({predicate})", Action.DROP, description, threshold=0.05)
+
+    common = [
+        Rule("json_object", IS_OBJECT, Action.DROP, "the message is one JSON object in UTF-8", threshold=0.05),
+        required("ts_present", "ts IS NOT NULL", "`ts` is there and an integer"),
+        required(
+            "ts_since_2000",
+            f"ts IS NULL OR ts >= {_MILLISECONDS_2000}",
+            "`ts` is not before 2000 (seconds instead of milliseconds are)",
+        ),
+        required(
+            "ts_not_in_future",
+            f"ts IS NULL OR ts <= unix_millis(kafka_timestamp) + {_MILLISECONDS_A_DAY}",
+            "`ts` is at most a day after Kafka's time of the message",
+        ),
+        required("session_present", "sessionId IS NOT NULL", "`sessionId` is there and an integer"),
+        required("item_present", "itemInSession IS NOT NULL", "`itemInSession` is there and an integer"),
+        required("level_known", "level IN ('free', 'paid')", "`level` is free or paid, in any case"),
+    ]
+    special = {
+        "page_view_events": [required("page_present", "page IS NOT NULL", "`page` is there")],
+        "auth_events": [required("success_present", "success IS NOT NULL", "`success` is there and true or false")],
+    }
+    return common + special.get(topic, [])
+
+
+def parse(raw: DataFrame, topic: str) -> DataFrame:
+    """Raw rows of the topic as marked events: the columns of bronze, raw's own, and `_failed_rules`.
+
+    Numbers sent as text become numbers, numbers where text is due become text, `""` is missing. Fields that no column
+    knows and values that don't fit their column are kept in `_rescued_data`; neither fails a row by itself.
+    """
+    fields = EVENT_FIELDS[topic]
+    schema = ", ".join(f"`{field.name}` STRING" for field in fields)
+    # In brackets, what follows the object or stands before it is seen too; alone, the parser stops behind the object.
+    wrapped = F.from_json(F.concat(F.lit("["), "value", F.lit("]")), f"ARRAY<STRUCT<{schema}>>", _STRICT_JSON)
+    is_object = F.coalesce(
+        (F.size("_wrapped") == 1) & F.col("_wrapped")[0].isNotNull() & F.col("value").rlike(r"^\s*\{"), F.lit(False)
+    )
+    texts = raw.withColumn("_wrapped", wrapped).withColumn(IS_OBJECT, is_object)
+    sent = texts.select(
+        *raw.columns,
+        IS_OBJECT,
+        F.when(F.col(IS_OBJECT), F.col("_wrapped")[0]).alias("_sent"),
+        F.when(F.col(IS_OBJECT), F.json_object_keys("value")).alias("_keys"),
+    )
+    typed = sent.select(
+        *raw.columns,
+        IS_OBJECT,
+        *(_coerced(field).alias(field.name) for field in fields),
+        "_sent",
+        "_keys",
+    )
+    events = typed.select(
+        *raw.columns,
+        IS_OBJECT,
+        *(F.lower(F.btrim("level")).alias("level") if field.name == "level" else field.name for field in fields),
+        _rescued(fields).alias("_rescued_data"),
+        key("kafka_topic_id", "kafka_partition", "kafka_offset").alias("bronze_id"),
+        key("userId", "sessionId", "itemInSession", "ts").alias("event_id"),
+        F.timestamp_millis("ts").alias("timestamp"),
+        F.timestamp_millis("registration").alias("registration_time"),
+        F.col("lat").alias("latitude"),
+        F.col("lon").alias("longitude"),
+        F.to_date("ingestion_timestamp").alias("ingestion_date"),
+    )
+    return mark(events, rules(topic))
+
+
+def valid(marked: DataFrame, topic: str) -> DataFrame:
+    """The marked events that break no rule, as bronze rows."""
+    return conform(marked.where(F.size(FAILED_RULES) == 0), BRONZE[topic])
+
+
+def refused(marked: DataFrame) -> DataFrame:
+    """The marked events that break a rule, as quarantine rows."""
+    broken = marked.where(F.size(FAILED_RULES) > 0)
+    return conform(broken.withColumnsRenamed({"kafka_topic": "topic", FAILED_RULES: "reasons"}), QUARANTINE)
+
+
+def _coerced(field: Column) -> SparkColumn:
+    sent = F.nullif(F.col(f"_sent.`{field.name}`"), F.lit(""))
+    trimmed = F.btrim(sent)
+    match field.type:
+        case "BIGINT" | "INT":
+            # Through a decimal: 1540266185796.0 and 1.540266185796E12 are integers too.
+            number = trimmed.try_cast("DECIMAL(38, 9)")
+            return F.when(number == F.floor(number), number.try_cast(field.type))
+        case "DOUBLE":
+            # Java's own reading would take "1f", "0x1p3" and "NaN" for numbers.
+            return F.when(trimmed.rlike(r"^[-+.0-9eE]+$"), trimmed.try_cast("DOUBLE"))
+        case "BOOLEAN":
+            return F.when(_kind(field.name) == "BOOLEAN", sent == "true")
+        case _:
+            looks_like_other_json = sent.rlike(r"^[\[{]") | sent.isin("true", "false")
+            return F.when(~looks_like_other_json | (_kind(field.name) == "STRING"), sent)
+
+
+def _kind(name: str) -> SparkColumn:
+    """The JSON type in which a field was sent; its text alone doesn't tell `"true"` from `true`."""
+    return F.schema_of_variant(F.try_variant_get(F.try_parse_json("value"), f"$.{name}", "variant"))
+
+
+def _rescued(fields: Sequence[Column]) -> SparkColumn:
+    known = F.array(*(F.lit(field.name) for field in fields))
+    misfits = F.array_compact(
+        F.array(
+            *(F.when(F.col(f.name).isNull() & (F.col(f"_sent.`{f.name}`") != ""), F.lit(f.name)) for f in fields)
+        )
+    )
+    # The object is parsed a second time only where something has to be kept.
+    everything = F.from_json("value", "MAP<STRING, STRING>", _STRICT_JSON)
+    kept = F.map_filter(
+        everything,
+        lambda name, value: value.isNotNull() & (~F.array_contains(known, name) | F.array_contains(misfits, name)),
+    )
+    return F.when((F.size(F.array_except("_keys", known)) > 0) | (F.size(misfits) > 0), F.to_json(kept))

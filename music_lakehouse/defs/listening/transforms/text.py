@@ -1,0 +1,38 @@
+"""Keys and cleaned text, in one place."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+# A text that was read wrongly once more than this is left as far as it was repaired; twice is what is seen in practice.
+_MOST_REPAIRS = 8
+
+
+def key(*parts: Column | str) -> Column:
+    """md5 of the parts joined by `|`, a missing part as the empty text."""
+    texts = [F.coalesce((F.col(p) if isinstance(p, str) else p).cast("string"), F.lit("")) for p in parts]
+    return F.md5(F.concat_ws("|", *texts))
+
+
+def clean_text(text: Column | str) -> Column:
+    """Text as it is matched and shown in silver and gold.
+
+    UTF-8 that was read as Latin-1 is repaired, as often as that works; then every backslash is removed, and spaces and
+    double quotes at either end; what is empty then is null.
+    """
+    text = F.col(text) if isinstance(text, str) else text
+    return F.nullif(F.btrim(F.replace(_repair(text), F.lit("\\"), F.lit("")), F.lit(' "')), F.lit(""))
+
+
+def _repair(text: Column) -> Column:
+    repairs = F.array(*(F.lit(n) for n in range(_MOST_REPAIRS)))
+    repaired = F.aggregate(repairs, text, lambda so_far, _: _repair_once(so_far))
+    return F.when(text.rlike(r"^[\x00-\x7F]*$"), text).otherwise(repaired)
+
+
+def _repair_once(text: Column) -> Column:
+    # Text with a character beyond Latin-1 has no Latin-1 bytes, and encode() would raise.
+    was_latin_1 = text.rlike(r"^[\x00-\xFF]*$")
+    as_utf_8 = F.try_validate_utf8(F.encode(text, "ISO-8859-1").cast("string"))
+    return F.when(was_latin_1, F.coalesce(as_utf_8, text)).otherwise(text)

@@ -1,0 +1,1 @@
+"""The building blocks of a lakehouse; they know nothing of music."""

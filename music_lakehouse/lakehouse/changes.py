@@ -1,0 +1,153 @@
+"""What is new in a step's sources since it last succeeded: from a recorded position to the source's present version.
+
+A position is recorded after the step has committed. So a step that is killed in between sees the same changes again,
+and a step whose position is missing, or whose source's log no longer reaches back to it, sees the whole source. Both are
+harmless, because steps take only keys from changes and read the present state for those keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse.lake import Lake, LakePaths
+from music_lakehouse.lakehouse.records import read_records, replace_records
+from music_lakehouse.lakehouse.tables import Column, Table
+
+CHANGE_TYPE = "_change_type"
+# Delta's default retention of files that no version needs any more: an older change feed may lack its files.
+FEED_RETENTION = timedelta(days=7)
+
+POSITIONS = Table(
+    layer="metrics",
+    name="positions",
+    description="One row a (step, source): up to which version of the source the step has taken its changes.",
+    columns=(
+        Column("step", "STRING", "the table that the step keeps"),
+        Column("source", "STRING", "the table that it reads"),
+        Column("table_id", "STRING", "the source's Delta table id: a table made anew has another"),
+        Column("version", "BIGINT", "the source's version up to which changes were taken"),
+        Column("recorded_at", "TIMESTAMP", "when this was recorded"),
+    ),
+    key=("step", "source"),
+    partition_by=("step",),
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """The changes of one source. `rows` has the source's columns and `_change_type` (insert, delete, update_preimage,
+    update_postimage); where `full` is true it is the whole source as inserts."""
+
+    source: Table
+    state: delta.TableState
+    since: int | None
+    rows: DataFrame
+
+    @property
+    def full(self) -> bool:
+        return self.since is None
+
+    @property
+    def inserted(self) -> DataFrame:
+        """Only rows that were added, without the change type."""
+        return self.rows.where(F.col(CHANGE_TYPE) == "insert").drop(CHANGE_TYPE)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The changes of all of a step's sources that have any, by source."""
+
+    step: str
+    by_source: Mapping[Table, Change]
+
+    def __bool__(self) -> bool:
+        return bool(self.by_source)
+
+    def get(self, source: Table) -> Change | None:
+        return self.by_source.get(source)
+
+    @property
+    def full(self) -> bool:
+        """Whether any source is seen whole: then the step recomputes everything."""
+        return any(change.full for change in self.by_source.values())
+
+    def described(self) -> dict[str, str]:
+        """Source by name, with the versions taken, for a run's metadata."""
+        return {
+            change.source.full_name: f"{'everything' if change.since is None else change.since + 1}..{change.state.version}"
+            for change in self.by_source.values()
+        }
+
+
+def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
+    """What the step has not seen yet of its sources. A source that doesn't exist yet has no changes."""
+    positions = read_positions(lake, step)
+    found = {}
+    for source in sources:
+        state = lake.state(source)
+        if state is None:
+            continue
+        known = positions.get(source.full_name)
+        if known is not None and known == state:
+            continue
+        since = known.version if known is not None and known.table_id == state.table_id else None
+        if since is not None and not (since < state.version and _feed_reaches(lake.path(source), since, state.version)):
+            since = None
+        found[source] = Change(source, state, since, _rows(lake, source, since, state.version))
+    return Changes(step, found)
+
+
+def record_positions(lake: LakePaths, changes: Changes) -> None:
+    """Remember that the step has taken these changes; call it after the step's commit."""
+    if not changes:
+        return
+    positions = read_positions(lake, changes.step)
+    positions |= {source.full_name: change.state for source, change in changes.by_source.items()}
+    now = datetime.now(timezone.utc)
+    rows = [
+        {"step": changes.step, "source": name, "table_id": state.table_id, "version": state.version, "recorded_at": now}
+        for name, state in positions.items()
+    ]
+    replace_records(lake, POSITIONS, rows, partition=changes.step)
+
+
+def read_positions(lake: LakePaths, step: str) -> dict[str, delta.TableState]:
+    """The positions recorded for the step, by the source's full name."""
+    rows = read_records(lake, POSITIONS, partition=step)
+    return {row["source"]: delta.TableState(row["table_id"], row["version"]) for row in rows}
+
+
+def forget_positions(lake: LakePaths, step: str) -> None:
+    """Let the step see everything at its next run."""
+    replace_records(lake, POSITIONS, [], partition=step)
+
+
+def _rows(lake: Lake, source: Table, since: int | None, version: int) -> DataFrame:
+    if since is None:
+        return lake.read(source, version=version).withColumn(CHANGE_TYPE, F.lit("insert"))
+    feed = (
+        lake.spark.read.format("delta")
+        .option("readChangeFeed", "true")
+        .option("startingVersion", since + 1)
+        .option("endingVersion", version)
+        .load(lake.path(source))
+    )
+    return feed.select(*source.column_names, CHANGE_TYPE)
+
+
+def _feed_reaches(uri: str, since: int, version: int) -> bool:
+    table = delta.open_table(uri, without_files=True)
+    if table is None:
+        return False
+    commits = [entry for entry in table.history(version - since) if entry["version"] > since]
+    oldest_wanted = datetime.now(timezone.utc) - FEED_RETENTION
+    return len(commits) == version - since and all(
+        datetime.fromtimestamp(entry["timestamp"] / 1000, timezone.utc) > oldest_wanted for entry in commits
+    )
+

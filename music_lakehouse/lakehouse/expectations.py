@@ -1,0 +1,132 @@
+"""Rules that rows are expected to keep: evaluated in one pass, counted, and their history kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.records import append_records
+from music_lakehouse.lakehouse.tables import Column, Table
+
+FAILED_RULES = "_failed_rules"
+
+
+class Action(Enum):
+    """What becomes of a row that breaks a rule: it is kept, it goes to quarantine, or the step stops before it commits."""
+
+    WARN = "warn"
+    DROP = "drop"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule: an SQL predicate that each row should fulfil; null counts as broken.
+
+    `threshold` is the share of rows (0 to 1) that may break it before its check warns.
+    """
+
+    name: str
+    predicate: str
+    action: Action
+    description: str
+    threshold: float = 0.0
+
+
+class ExpectationFailed(RuntimeError):
+    """Rows broke a rule whose action is `fail`."""
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """How one rule fared over the rows of one run."""
+
+    rule: Rule
+    rows: int
+    failed: int
+
+    @property
+    def share(self) -> float:
+        return self.failed / self.rows if self.rows else 0.0
+
+    @property
+    def passed(self) -> bool:
+        return self.share <= self.rule.threshold
+
+
+def failed_rules(rules: Sequence[Rule]) -> SparkColumn:
+    """The names of the rules that a row breaks, as an array of strings, in the order of the rules."""
+    names = [F.when(~F.coalesce(F.expr(rule.predicate), F.lit(False)), F.lit(rule.name)) for rule in rules]
+    return F.array_compact(F.array(*names))
+
+
+def mark(rows: DataFrame, rules: Sequence[Rule]) -> DataFrame:
+    """The rows with `_failed_rules`, the names of the rules that each breaks."""
+    return rows.withColumn(FAILED_RULES, failed_rules(rules))
+
+
+def count_failures(rules: Sequence[Rule]) -> list[SparkColumn]:
+    """Aggregates over marked rows: `rows`, and a count a rule under its name."""
+    counts = [F.count_if(F.array_contains(FAILED_RULES, rule.name)).alias(rule.name) for rule in rules]
+    return [F.count("*").alias("rows"), *counts]
+
+
+def results(rules: Sequence[Rule], counted: Mapping[str, Any]) -> list[RuleResult]:
+    """The rules' results from the counts of `count_failures`.
+
+    Raises ExpectationFailed, naming rule and count, where a rule with the action `fail` was broken.
+    """
+    found = [RuleResult(rule, counted["rows"] or 0, counted[rule.name] or 0) for rule in rules]
+    for result in found:
+        if result.rule.action is Action.FAIL and not result.passed:
+            raise ExpectationFailed(
+                f"{result.failed} of {result.rows} rows break the rule {result.rule.name} ({result.rule.description}): "
+                "nothing was written; correct the source or the rule, then run again"
+            )
+    return found
+
+
+EXPECTATIONS = Table(
+    layer="metrics",
+    name="expectations",
+    description="One row a (run, table, rule): how many rows the run looked at and how many broke the rule.",
+    columns=(
+        Column("table", "STRING", "the table whose rows were looked at"),
+        Column("rule", "STRING", "the rule's name"),
+        Column("action", "STRING", "warn, drop or fail"),
+        Column("rows", "BIGINT", "rows that the run looked at"),
+        Column("failed", "BIGINT", "rows that broke the rule"),
+        Column("run_id", "STRING", "the Dagster run"),
+        Column("evaluated_at", "TIMESTAMP", "when, UTC"),
+    ),
+    key=("run_id", "table", "rule"),
+)
+
+
+def record_results(lake: LakePaths, table: Table, found: Sequence[RuleResult], run_id: str) -> None:
+    """Keep the results in `metrics.expectations`."""
+    now = datetime.now(timezone.utc)
+    append_records(
+        lake,
+        EXPECTATIONS,
+        [
+            {
+                "table": table.full_name,
+                "rule": result.rule.name,
+                "action": result.rule.action.value,
+                "rows": result.rows,
+                "failed": result.failed,
+                "run_id": run_id,
+                "evaluated_at": now,
+            }
+            for result in found
+        ],
+    )

@@ -1,0 +1,92 @@
+"""Kafka to a raw table: every message exactly once, unparsed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from music_lakehouse.lakehouse import kafka, kafka_positions
+from music_lakehouse.lakehouse.lake import Lake, conform
+from music_lakehouse.lakehouse.streaming import drain
+from music_lakehouse.lakehouse.tables import Column, Table
+from music_lakehouse.settings import Settings
+
+RAW_COLUMNS = (
+    Column("value", "STRING", "the message as text; null for a tombstone, and where it is not UTF-8"),
+    Column("value_bytes", "BINARY", "the message where it is not UTF-8"),
+    Column("key", "BINARY", "the message's key"),
+    Column("kafka_timestamp", "TIMESTAMP", "Kafka's time of the message, UTC"),
+    Column("kafka_topic", "STRING", "the topic's name"),
+    Column("kafka_topic_id", "STRING", "the broker's id of the topic"),
+    Column("kafka_partition", "INT", "the partition"),
+    Column("kafka_offset", "BIGINT", "the offset in the partition"),
+    Column("ingestion_timestamp", "TIMESTAMP", "when the message was read, UTC"),
+)
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What was read of one topic: rows, and by partition the offsets from (inclusive) and to (exclusive)."""
+
+    rows: int
+    batches: int
+    seconds: float
+    start_offsets: dict[int, int]
+    end_offsets: dict[int, int]
+
+
+def raw_rows(messages: DataFrame, topic_id: str) -> DataFrame:
+    """Spark's Kafka rows as rows of a raw table. Text that is not UTF-8 keeps its bytes in `value_bytes`."""
+    text = F.try_validate_utf8(F.col("value").cast("string"))
+    return messages.select(
+        text.alias("value"),
+        F.when(text.isNull(), F.col("value")).alias("value_bytes"),
+        F.col("key"),
+        F.col("timestamp").alias("kafka_timestamp"),
+        F.col("topic").alias("kafka_topic"),
+        F.lit(topic_id).alias("kafka_topic_id"),
+        F.col("partition").alias("kafka_partition"),
+        F.col("offset").alias("kafka_offset"),
+        F.current_timestamp().alias("ingestion_timestamp"),
+    )
+
+
+def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Table, *, max_offsets: int) -> Ingested:
+    """Append to the raw table all messages of the topic that it lacks, up to the topic's present end.
+
+    At most `max_offsets` messages a micro-batch. A query whose checkpoint is gone goes on behind what was read. Raises
+    MessagesLost where messages that were never read are gone, before anything is written.
+    """
+    lake.create(table)
+    kafka_positions.check_nothing_lost(lake, table, topic)
+    starts = kafka_positions.starting_offsets(lake, table, topic)
+    if starts == topic.end_offsets:
+        known = kafka_positions.read_up_to(lake, table, topic)
+        if known != topic.end_offsets:
+            kafka_positions.record_read_up_to(lake, table, topic, topic.end_offsets)
+        return Ingested(0, 0, 0.0, starts, topic.end_offsets)
+    before = lake.rows(table)
+    messages = (
+        lake.spark.readStream.format("kafka")
+        .options(**kafka.spark_options(settings))
+        .option("subscribe", topic.name)
+        .option("startingOffsets", json.dumps({topic.name: {str(p): offset for p, offset in starts.items()}}))
+        .option("failOnDataLoss", "true")
+        .option("maxOffsetsPerTrigger", max_offsets)
+        .load()
+    )
+    state = lake.state(table)
+    query = f"{table.full_name}/{topic.topic_id}-{state.table_id if state else ''}-{kafka_positions.epoch(lake, topic)}"
+    report = drain(
+        conform(raw_rows(messages, topic.topic_id), table)
+        .writeStream.format("delta")
+        .queryName(table.full_name)
+        .option("checkpointLocation", lake.checkpoint(query)),
+        lake.path(table),
+    )
+    ends = {int(p): offset for end in report.end_offsets for p, offset in end[topic.name].items()} or starts
+    kafka_positions.record_read_up_to(lake, table, topic, ends)
+    return Ingested(lake.rows(table) - before, report.batches, report.seconds, starts, ends)

@@ -1,0 +1,200 @@
+"""How far each topic has been read, and what was accepted as lost: what resuming, the sensor and the laws go by."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pyarrow as pa
+from deltalake import QueryBuilder
+
+from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse.kafka import Topic
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.records import append_records, read_records, replace_records
+from music_lakehouse.lakehouse.tables import Column, Table
+
+KAFKA_POSITIONS = Table(
+    layer="metrics",
+    name="kafka_positions",
+    description="One row a (topic id, partition): the offset up to which its messages were read into the raw table. "
+    "Offsets that leave no row (control records, compacted and aborted messages) count as read.",
+    columns=(
+        Column("kafka_topic", "STRING", "the topic's name on the broker"),
+        Column("kafka_topic_id", "STRING", "the broker's id of the topic: a topic made anew has another"),
+        Column("kafka_partition", "INT", "the partition"),
+        Column("next_offset", "BIGINT", "the first offset that was not read yet"),
+        Column("raw_table_id", "STRING", "the Delta table id of the raw table that holds the messages"),
+        Column("raw_version", "BIGINT", "the raw table's version when this was recorded"),
+        Column("recorded_at", "TIMESTAMP", "when this was recorded"),
+    ),
+    key=("kafka_topic_id", "kafka_partition"),
+    partition_by=("kafka_topic",),
+)
+
+ACCEPTED_LOSS = Table(
+    layer="metrics",
+    name="accepted_loss",
+    description="One row a gap in a topic that was accepted: messages that were never read and cannot be any more.",
+    columns=(
+        Column("kafka_topic", "STRING", "the topic's name on the broker"),
+        Column("kafka_topic_id", "STRING", "the id of the topic whose messages are lost"),
+        Column("kafka_partition", "INT", "the partition; null where a whole topic was replaced and its end is unknown"),
+        Column("from_offset", "BIGINT", "the first offset that was not read"),
+        Column("to_offset", "BIGINT", "the first offset behind the gap; null where it is unknown"),
+        Column("reason", "STRING", "why the messages cannot be read"),
+        Column("accepted_at", "TIMESTAMP", "when the loss was accepted"),
+    ),
+    key=("kafka_topic_id", "kafka_partition", "from_offset"),
+)
+
+
+class MessagesLost(RuntimeError):
+    """Messages that were never read are gone from the broker."""
+
+
+def read_up_to(lake: LakePaths, table: Table, topic: Topic) -> dict[int, int]:
+    """By partition, the first offset of the topic that the raw table lacks: by the recorded positions or by its rows,
+    whichever is further. Partitions that were never read are absent."""
+    state = lake.state(table)
+    if state is None:
+        return {}
+    rows = [
+        row
+        for row in read_records(lake, KAFKA_POSITIONS, partition=topic.name)
+        if row["kafka_topic_id"] == topic.topic_id and row["raw_table_id"] == state.table_id
+    ]
+    positions = {row["kafka_partition"]: row["next_offset"] for row in rows}
+    recorded = min((row["raw_version"] for row in rows), default=None)
+    if recorded == state.version:
+        return positions
+    for partition, offset in _offsets_in_rows(lake.path(table), topic.topic_id, recorded).items():
+        positions[partition] = max(offset, positions.get(partition, 0))
+    return positions
+
+
+def record_read_up_to(lake: LakePaths, table: Table, topic: Topic, offsets: dict[int, int]) -> None:
+    """Remember, after the raw table's commit, that the topic was read up to these offsets. Positions of earlier topics of
+    that name are kept."""
+    state = lake.state(table)
+    if state is None:
+        raise LookupError(f"{table.full_name} does not exist: positions are recorded after its commit")
+    now = datetime.now(timezone.utc)
+    kept = [
+        row for row in read_records(lake, KAFKA_POSITIONS, partition=topic.name) if row["kafka_topic_id"] != topic.topic_id
+    ]
+    new = [
+        {
+            "kafka_topic": topic.name,
+            "kafka_topic_id": topic.topic_id,
+            "kafka_partition": partition,
+            "next_offset": offset,
+            "raw_table_id": state.table_id,
+            "raw_version": state.version,
+            "recorded_at": now,
+        }
+        for partition, offset in sorted(offsets.items())
+    ]
+    replace_records(lake, KAFKA_POSITIONS, kept + new, partition=topic.name)
+
+
+def find_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str, object]]:
+    """Gaps between what was read and what the broker still holds, as rows of `metrics.accepted_loss` without a time.
+
+    A gap is an offset range that expired before it was read, a topic that ends before what was read of it, or a topic
+    of the same name with another id, unless it was accepted before.
+    """
+    losses: list[dict[str, object]] = []
+    accepted = [row for row in read_records(lake, ACCEPTED_LOSS) if row["kafka_topic"] == topic.name]
+    done = {(row["kafka_topic_id"], row["kafka_partition"], row["from_offset"]) for row in accepted}
+    state = lake.state(table)
+    positions = [
+        row
+        for row in read_records(lake, KAFKA_POSITIONS, partition=topic.name)
+        if state is not None and row["raw_table_id"] == state.table_id
+    ]
+    read = read_up_to(lake, table, topic)
+
+    def add(topic_id: str, partition: int, first: int, end: int | None, reason: str) -> None:
+        if (topic_id, partition, first) not in done:
+            losses.append(
+                {
+                    "kafka_topic": topic.name,
+                    "kafka_topic_id": topic_id,
+                    "kafka_partition": partition,
+                    "from_offset": first,
+                    "to_offset": end,
+                    "reason": reason,
+                }
+            )
+
+    for row in positions:
+        if row["kafka_topic_id"] != topic.topic_id:
+            reason = f"the topic was made anew with id {topic.topic_id}"
+            add(row["kafka_topic_id"], row["kafka_partition"], row["next_offset"], None, reason)
+    for partition, (first, end) in topic.offsets.items():
+        position = read.get(partition, 0 if read else first)
+        if first > position:
+            add(topic.topic_id, partition, position, first, "expired before it was read")
+        elif end < position:
+            add(topic.topic_id, partition, position, end, f"the topic ends at {end}, before what was read of it")
+    return losses
+
+
+def check_nothing_lost(lake: LakePaths, table: Table, topic: Topic) -> None:
+    """Raise MessagesLost, naming topic, partition and offsets, where messages were lost and this was not accepted."""
+    losses = find_losses(lake, table, topic)
+    if losses:
+        gaps = "; ".join(
+            f"partition {loss['kafka_partition']}: offsets {loss['from_offset']} to {loss['to_offset'] or 'unknown'} "
+            f"of topic id {loss['kafka_topic_id']} ({loss['reason']})"
+            for loss in losses
+        )
+        raise MessagesLost(
+            f"messages of topic {topic.name} are gone from the broker before they were read: {gaps}. "
+            f"To go on without them: music-lakehouse accept-loss {topic.name}"
+        )
+
+
+def accept_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str, object]]:
+    """Record the present gaps as accepted and return them; reading then goes on behind them."""
+    losses = find_losses(lake, table, topic)
+    now = datetime.now(timezone.utc)
+    append_records(lake, ACCEPTED_LOSS, [{**loss, "accepted_at": now} for loss in losses])
+    return losses
+
+
+def epoch(lake: LakePaths, topic: Topic) -> int:
+    """How many gaps of the topic were accepted: a checkpoint made before one can't go on behind it."""
+    return sum(row["kafka_topic"] == topic.name for row in read_records(lake, ACCEPTED_LOSS))
+
+
+def starting_offsets(lake: LakePaths, table: Table, topic: Topic) -> dict[int, int]:
+    """Where a query without a checkpoint has to begin, for every partition: behind what was read or accepted as lost."""
+    read = read_up_to(lake, table, topic)
+    starts = {}
+    for partition, (first, end) in topic.offsets.items():
+        position = read.get(partition, first)
+        starts[partition] = first if position < first or position > end else position
+    return starts
+
+
+def _offsets_in_rows(uri: str, topic_id: str, since: int | None) -> dict[int, int]:
+    table = delta.open_table(uri)
+    if table is None:
+        return {}
+    columns = ["kafka_topic_id", "kafka_partition", "kafka_offset"]
+    builder = QueryBuilder()
+    if since is None:
+        builder.register("raw", table)
+        query = (
+            "SELECT kafka_partition, max(kafka_offset) + 1 AS next_offset FROM raw "
+            f"WHERE kafka_topic_id = '{topic_id}' GROUP BY kafka_partition"
+        )
+        rows = pa.table(builder.execute(query)).to_pylist()
+        return {row["kafka_partition"]: row["next_offset"] for row in rows}
+    offsets: dict[int, int] = {}
+    for batch in table.load_cdf(starting_version=since + 1, columns=columns, allow_out_of_range=True):
+        for row in batch.to_pylist():
+            if row["kafka_topic_id"] == topic_id:
+                offsets[row["kafka_partition"]] = max(offsets.get(row["kafka_partition"], 0), row["kafka_offset"] + 1)
+    return offsets

@@ -1,0 +1,58 @@
+"""Small tables of the lake's own bookkeeping, written and read through delta-rs: safe from any process, no JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.tables import Table
+
+Record = Mapping[str, Any]
+
+_ARROW_TYPES = {
+    "STRING": pa.string(),
+    "BIGINT": pa.int64(),
+    "INT": pa.int32(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+}
+
+
+def read_records(lake: LakePaths, table: Table, *, partition: str | None = None) -> list[dict[str, Any]]:
+    """The table's rows, or those of one partition (a value of its partition column); none where there is no table."""
+    found = delta.open_table(lake.path(table))
+    if found is None:
+        return []
+    partitions = None if partition is None else [(table.partition_by[0], "=", partition)]
+    return list(found.to_pyarrow_table(partitions=partitions).to_pylist())
+
+
+def append_records(lake: LakePaths, table: Table, rows: Sequence[Record]) -> None:
+    """Append the rows in one commit; none where there are no rows."""
+    if rows:
+        _write(lake, table, rows, mode="append", predicate=None)
+
+
+def replace_records(lake: LakePaths, table: Table, rows: Sequence[Record], *, partition: str) -> None:
+    """Make the rows the partition's only ones, in one commit."""
+    exists = delta.open_table(lake.path(table), without_files=True) is not None
+    predicate = "{} = '{}'".format(table.partition_by[0], partition.replace("'", "''")) if exists else None
+    _write(lake, table, rows, mode="overwrite" if exists else "append", predicate=predicate)
+
+
+def _write(lake: LakePaths, table: Table, rows: Sequence[Record], *, mode: Any, predicate: str | None) -> None:
+    schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in table.columns])
+    write_deltalake(
+        delta.native_uri(lake.path(table)),
+        pa.Table.from_pylist([dict(row) for row in rows], schema=schema),
+        mode=mode,
+        predicate=predicate,
+        partition_by=list(table.partition_by) or None,
+        storage_options=delta.storage_options(),
+    )

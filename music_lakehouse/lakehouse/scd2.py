@@ -1,0 +1,54 @@
+"""Slowly changing dimensions of type 2: from evidence of what held when, in any order, to versions without gap or overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
+from pyspark.sql import functions as F
+
+
+def versions(
+    evidence: DataFrame,
+    *,
+    key: Sequence[str],
+    at: str,
+    order: Sequence[str],
+    tracked: Sequence[str],
+    carried: Mapping[str, str],
+    start: str,
+    end: str,
+) -> DataFrame:
+    """One row a version of a key: the stretch of time in which none of the tracked columns changed.
+
+    In: one row an evidence, in any order, repeats allowed: the key, the time `at`, the tracked columns, and `order`, which
+    ranks evidence of one time (ascending, null first; then by the tracked columns), of which the last holds. A null in a
+    `carried` column means unknown and is filled with the last known value before it, or with the given one where there is
+    none.
+    Out: key, `start` (inclusive), `end` (exclusive, null while the version holds), tracked. Neighbours differ in at least
+    one tracked column; each version ends where the next starts. The result depends on the set of evidence alone.
+    """
+    ranked = Window.partitionBy(*key).orderBy(at, *order, *tracked)
+    so_far = ranked.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    filled = evidence.select(
+        *key,
+        at,
+        *(name for name in order if name not in tracked),
+        *(
+            F.coalesce(F.last(name, ignorenulls=True).over(so_far), F.lit(carried[name])).alias(name)
+            if name in carried
+            else F.col(name)
+            for name in tracked
+        ),
+        F.lead(at).over(ranked).alias("_next"),
+    )
+    last_of_a_time = filled.where(~F.col("_next").eqNullSafe(F.col(at))).drop("_next")
+    by_time = Window.partitionBy(*key).orderBy(at)
+    changes = last_of_a_time.withColumn("_same", _equal_to_previous(tracked, by_time)).where(~F.col("_same"))
+    return changes.select(*key, F.col(at).alias(start), F.lead(at).over(by_time).alias(end), *tracked)
+
+
+def _equal_to_previous(tracked: Sequence[str], window: WindowSpec) -> Column:
+    # A struct is never null itself, so that the first row of a key, which has no previous one, differs.
+    values = F.struct(*tracked)
+    return F.lag(values).over(window).eqNullSafe(values)

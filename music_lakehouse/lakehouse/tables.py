@@ -1,0 +1,82 @@
+"""The declaration of a table, from which its creation, its asset, its documentation and its tests are derived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, its Spark SQL type, and what a reader should know of it."""
+
+    name: str
+    type: str
+    comment: str
+    pii: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Delta table at `<lake>/<layer>/<name>`.
+
+    `key` names the columns that identify a row (the grain); `partition_by` and `cluster_by` say how it lies on disk;
+    `properties` are Delta table properties beside the lake's own.
+    """
+
+    layer: str
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partition_by: tuple[str, ...] = ()
+    cluster_by: tuple[str, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
+    owner: str = "team:data-platform"
+
+    def __hash__(self) -> int:
+        return hash((self.layer, self.name))
+
+    @property
+    def full_name(self) -> str:
+        """`layer.name`, as SQL names the table."""
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def column_names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @property
+    def contains_pii(self) -> bool:
+        return any(column.pii for column in self.columns)
+
+    @property
+    def ddl(self) -> str:
+        """The columns as Spark SQL, for an empty frame or a schema."""
+        return ", ".join(f"`{column.name}` {column.type}" for column in self.columns)
+
+    @property
+    def all_properties(self) -> dict[str, str]:
+        """The Delta table properties with which the table is created."""
+        pii = {"contains_pii": "true"} if self.contains_pii else {}
+        return {**CHANGE_FEED, "delta.checkpointInterval": "50", **pii, **self.properties}
+
+    def create_statement(self, path: str) -> str:
+        """The SQL that creates the table at `path` where there is none."""
+        columns = ",\n  ".join(f"`{c.name}` {c.type} COMMENT {_text(c.comment)}" for c in self.columns)
+        properties = ", ".join(f"{_text(key)} = {_text(value)}" for key, value in self.all_properties.items())
+        layout = ""
+        if self.partition_by:
+            layout = f"\nPARTITIONED BY ({', '.join(f'`{name}`' for name in self.partition_by)})"
+        if self.cluster_by:
+            layout = f"\nCLUSTER BY ({', '.join(f'`{name}`' for name in self.cluster_by)})"
+        return (
+            f"CREATE TABLE IF NOT EXISTS delta.`{path}` (\n  {columns})\nUSING DELTA{layout}\n"
+            f"COMMENT {_text(self.description)}\nTBLPROPERTIES ({properties})"
+        )
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,123 @@
+"""Make a table equal to what it should be, by the difference alone: nothing is written where nothing differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from uuid import uuid4
+
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from music_lakehouse.lakehouse.lake import Lake, conform
+from music_lakehouse.lakehouse.tables import Table
+
+OPERATION = "_operation"
+
+
+@dataclass(frozen=True)
+class Written:
+    """Rows that one step wrote into one table."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.inserted or self.updated or self.deleted)
+
+    def __add__(self, other: Written) -> Written:
+        return Written(
+            self.inserted + other.inserted, self.updated + other.updated, self.deleted + other.deleted
+        )
+
+
+def difference(desired: DataFrame, current: DataFrame, table: Table, *, delete: bool) -> DataFrame:
+    """The rows in which `desired` and `current` differ, by the table's key.
+
+    Out: the table's columns and `_operation`: `insert` (the key is only in desired), `update` (another column differs;
+    the desired row), `delete` (the key is only in current; just the key's columns count). Without `delete`, current rows
+    that are not desired are left alone. In: both have at most one row a key, and no null in it.
+    """
+    desired, current = conform(desired, table).alias("d"), conform(current, table).alias("c")
+    join = reduce(Column.__and__, (F.col(f"d.{key}") == F.col(f"c.{key}") for key in table.key))
+    joined = desired.join(current, join, "full_outer" if delete else "left")
+    in_desired, in_current = (F.col(f"{side}.{table.key[0]}").isNotNull() for side in "dc")
+    others = [name for name in table.column_names if name not in table.key]
+    same = reduce(Column.__and__, (F.col(f"d.{n}").eqNullSafe(F.col(f"c.{n}")) for n in others), F.lit(True))
+    operation = F.when(~in_current, "insert").when(~in_desired, "delete").when(~same, "update")
+    columns = [F.coalesce(f"d.{n}", f"c.{n}").alias(n) if n in table.key else F.col(f"d.{n}") for n in table.column_names]
+    return joined.select(*columns, operation.alias(OPERATION)).where(F.col(OPERATION).isNotNull())
+
+
+def make_equal(
+    lake: Lake,
+    table: Table,
+    desired: DataFrame,
+    *,
+    current: DataFrame | None = None,
+    within: str | None = None,
+    delete: bool = False,
+) -> Written:
+    """Write the difference between `desired` and the table's `current` rows into the table, in one commit or none.
+
+    `current` (default: the whole table, or the part that fulfils `within`) are the rows that desired stands for; with
+    `delete`, those of them that are not desired are removed. `within` is an SQL predicate with literals on the table's
+    columns, true for all rows concerned: files outside it are not read. Only new rows are appended; anything else is one
+    MERGE.
+    """
+    lake.create(table)
+    if current is None:
+        current = lake.read(table)
+        if within is not None:
+            current = current.where(within)
+    changed = difference(desired, current, table, delete=delete).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        counts = {row[OPERATION]: row["count"] for row in changed.groupBy(OPERATION).count().collect()}
+        written = Written(counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
+        if written.updated or written.deleted:
+            _merge(lake, table, changed, within)
+        elif written.inserted:
+            lake.append(changed.drop(OPERATION), table)
+        return written
+    finally:
+        changed.unpersist()
+
+
+def _merge(lake: Lake, table: Table, changed: DataFrame, within: str | None) -> None:
+    view = f"changed_{uuid4().hex}"
+    changed.createOrReplaceTempView(view)
+    columns = table.column_names
+    match = " AND ".join(f"t.`{key}` = s.`{key}`" for key in table.key)
+    pruned = f" AND ({within})" if within else ""
+    try:
+        lake.spark.sql(
+            f"MERGE INTO delta.`{lake.path(table)}` AS t USING {view} AS s ON {match}{pruned} "
+            f"WHEN MATCHED AND s.{OPERATION} = 'delete' THEN DELETE "
+            f"WHEN MATCHED THEN UPDATE SET {', '.join(f't.`{name}` = s.`{name}`' for name in columns)} "
+            f"WHEN NOT MATCHED THEN INSERT ({', '.join(f'`{name}`' for name in columns)}) "
+            f"VALUES ({', '.join(f's.`{name}`' for name in columns)})"
+        ).collect()
+    finally:
+        lake.spark.catalog.dropTempView(view)
+
+
+def days_within(column: str, days: list[str]) -> str:
+    """An SQL predicate, true for timestamps or dates of the given days ("2024-01-31"), as few ranges as they allow.
+
+    Ranges of literals are what Delta can prune files and partitions by.
+    """
+    from datetime import date, timedelta
+
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(date.fromisoformat(text) for text in set(days)):
+        if ranges and day - ranges[-1][1] <= timedelta(days=1):
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    if not ranges:
+        return "false"
+    return " OR ".join(
+        f"(`{column}` >= '{first}' AND `{column}` < '{last + timedelta(days=1)}')" for first, last in ranges
+    )

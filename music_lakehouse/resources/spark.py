@@ -1,0 +1,105 @@
+"""The Spark session of a run: local, of a Spark master, or of a Spark Connect server; always with Delta and Kafka."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_pyspark import LazyPySparkResource
+from pydantic import Field, PrivateAttr
+from pyspark.sql import SparkSession
+
+from music_lakehouse import jars
+
+EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
+CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+_LOGGING = Path(__file__).with_name("log4j2.properties")
+
+
+class SessionWithoutDelta(RuntimeError):
+    """The session that Spark returned cannot write Delta tables."""
+
+
+class SparkResource(LazyPySparkResource):
+    """dagster-pyspark's lazy session with what a lake needs: Delta, the jars, and an end.
+
+    The session starts at its first use. When the run ends, its streaming queries are stopped, and the session too where
+    this resource made it.
+    """
+
+    spark_config: dict[str, Any] = Field(
+        default_factory=dict, description="Spark settings that override the lake's own"
+    )
+    master: str = Field(default="local[*]", description="Spark master; not used where `remote` is set")
+    remote: str | None = Field(default=None, description="sc://host:port of a Spark Connect server; starts no JVM here")
+    _made: bool = PrivateAttr(default=False)
+
+    @classmethod
+    def _is_dagster_maintained(cls) -> bool:
+        return False
+
+    @property
+    def spark_session(self) -> SparkSession:
+        """The session. Raises SessionWithoutDelta where the one that is active, or the server's, lacks Delta."""
+        self._init_session()
+        session: SparkSession = self._spark_session
+        return session
+
+    def _init_session(self) -> None:
+        if self._spark_session is not None:
+            return
+        self._made = self.remote is not None or SparkSession.getActiveSession() is None
+        session = self._builder().getOrCreate()
+        if EXTENSION not in (session.conf.get("spark.sql.extensions", "") or ""):
+            raise SessionWithoutDelta(
+                f"the Spark session at {self.remote or self.master} lacks Delta: stop the session that was made before in "
+                f"this process, or start the server with spark.sql.extensions={EXTENSION} and the jars of `make setup`"
+            )
+        self._spark_session = session
+
+    def _builder(self) -> SparkSession.Builder:
+        settings = session_settings() if self.remote else {**session_settings(), **driver_settings()}
+        builder = SparkSession.builder.appName("music_lakehouse")
+        builder = builder.remote(self.remote) if self.remote else builder.master(self.master)
+        for key, value in {**settings, **self.spark_config}.items():
+            builder = builder.config(key, value)
+        return builder
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        if self._spark_session is None:
+            return
+        session, self._spark_session = self._spark_session, None
+        for query in session.streams.active:
+            query.stop()
+        if self._made:
+            session.stop()
+
+
+def session_settings() -> dict[str, str]:
+    """Settings of a session, which a Spark Connect client may set too."""
+    return {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(os.cpu_count() or 2),
+    }
+
+
+def driver_settings() -> dict[str, str]:
+    """Settings with which a driver starts: the jars, Delta, memory, quiet logs, nothing listening beyond loopback."""
+    return {
+        "spark.jars": ",".join(str(jar) for jar in jars.spark_jars()),
+        "spark.sql.extensions": EXTENSION,
+        "spark.sql.catalog.spark_catalog": CATALOG,
+        "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY", "2g"),
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
+        "spark.sql.streaming.checkpointFileManagerClass": (
+            "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+        ),
+    }
