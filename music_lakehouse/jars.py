@@ -18,8 +18,9 @@ from pathlib import Path
 IVY_FILE = Path(__file__).parents[1] / "ivy.xml"
 JARS = Path(sys.prefix) / "share" / "music-lakehouse" / "jars"
 TESTED_JAVA = (17, 21)
-CONFIGURATIONS = ("spark", "broker")
-INSTALL_JAVA = "apt install openjdk-17-jre-headless | dnf install java-17-openjdk-headless | brew install openjdk@17 (then set JAVA_HOME)"
+INSTALL_JAVA = (
+    "apt-get install openjdk-17-jre-headless | dnf install java-17-openjdk-headless | brew install openjdk@17"
+)
 
 
 class JavaError(RuntimeError):
@@ -121,12 +122,14 @@ def _ivy() -> Path:
     return next((Path(pyspark.__file__).parent / "jars").glob("ivy-*.jar"))
 
 
-def main() -> int:
-    """Fetches the jars and says so; one readable line and exit code 1 where that fails."""
+def main(task: str = "fetch") -> int:
+    """Fetches the jars, or where `task` is "java" only looks for Java; what is wrong is one line, and exit code 1."""
     try:
         java = find_java()
+        if task == "java":
+            return 0
         if not java.tested:
-            print(f"{java.path} is Java {java.major}, newer than what is tested (17 and 21)", file=sys.stderr)
+            print(f"{java.path} is Java {java.major}; the project is tested on 17 and 21", file=sys.stderr)
         if not fetched():
             print("Fetching the jars of Spark and Kafka (67 MB, about a minute) ...", flush=True)
             fetch()
@@ -137,4 +140,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))
