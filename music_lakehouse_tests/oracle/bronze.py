@@ -64,7 +64,7 @@ COLUMNS = {
 
 def bronze_tables(messages: Iterable[Message]) -> Tables:
     """Raw, bronze and quarantine tables by `layer.table`, rows in the order of the messages; every message is in one
-    raw table, and either in that topic's bronze table or in quarantine."""
+    raw table, and either in that topic's bronze table or in quarantine. `_rescued_data` holds numbers as text."""
     tables: Tables = {f"{layer}.{topic}": [] for layer in ("raw", "bronze") for topic in TOPICS}
     quarantine = tables["bronze.quarantine"] = []
     for message in messages:

@@ -54,7 +54,7 @@ def facts_are_the_distinct_listens(tables: Tables) -> list[str]:
     wide = {row["event_id"]: row for row in tables["gold.wide_streams"]}
     broken = [
         *_unequal("law 2: fact_streams", (row["event_id"] for row in tables["gold.fact_streams"]), listens),
-        *_unequal("law 2: wide_streams", (row["event_id"] for row in tables["gold.wide_streams"]), facts),
+        *_unequal("law 2: wide_streams", (row["event_id"] for row in tables["gold.wide_streams"]), list(facts)),
     ]
     shared = (*FACT_KEYS, "date_part", "userId")
     for event_id in facts.keys() & wide.keys():
