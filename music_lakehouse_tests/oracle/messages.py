@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -15,6 +16,8 @@ from music_lakehouse_tests.oracle.values import EPOCH
 
 TOPICS = ("listen_events", "page_view_events", "auth_events", "status_change_events")
 PATIENCE_SECONDS = 30.0
+BATCH_SECONDS = 0.1
+"""How long a batch is gathered: confluent-kafka waits that long for a full one, also when no more can come."""
 
 
 class Message(NamedTuple):
@@ -71,10 +74,12 @@ def _read_topic(bootstrap: str, event_name: str, topic: str, topic_id: str, part
     )
     try:
         consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
-        unfinished = set(partitions)
+        unfinished, heard_at = set(partitions), monotonic()
         while unfinished:
-            batch = consumer.consume(10_000, timeout=PATIENCE_SECONDS)
-            if not batch:
+            batch = consumer.consume(10_000, timeout=BATCH_SECONDS)
+            if batch:
+                heard_at = monotonic()
+            elif monotonic() - heard_at > PATIENCE_SECONDS:
                 raise TimeoutError(f"{bootstrap} sent nothing of {topic} for {PATIENCE_SECONDS:.0f} s")
             for message in batch:
                 partition, offset, error = message.partition(), message.offset(), message.error()

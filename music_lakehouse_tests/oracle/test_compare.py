@@ -68,8 +68,8 @@ def test_a_table_that_is_not_there_is_missing_every_row(tmp_path: Path) -> None:
 
 
 def test_differences_name_the_key_the_column_and_both_values() -> None:
-    expected = [{"id": 1, "name": "a", "when": at(0)}, {"id": 2, "name": None, "when": None}]
-    actual = [{"id": 1, "name": "b", "when": at(1)}, {"id": 3, "name": None, "when": None}]
+    expected: list[Row] = [{"id": 1, "name": "a", "when": at(0)}, {"id": 2, "name": None, "when": None}]
+    actual: list[Row] = [{"id": 1, "name": "b", "when": at(1)}, {"id": 3, "name": None, "when": None}]
     assert differences(expected, actual, ["id"]) == [
         "id=1: name: expected 'a', got 'b'",
         f"id=1: when: expected {at(0)!r}, got {at(1)!r}",
