@@ -37,13 +37,8 @@ check: setup ## lint, format, types, Dagster's definitions
 bench: setup ## measure, and write docs/benchmarks.md
 	@$(BIN)/python -m music_lakehouse_tests.benchmarks
 
-# The pins that are there are kept: `make lock UPGRADE=--upgrade` renews them all, `UPGRADE="-P duckdb"` one.
-# One lock serves Python 3.10 to 3.13, which pip-compile can't write; uv reads pip's own formats.
-lock: ## requirements.lock anew from pyproject.toml
-	@test -x build/lock/bin/uv || { .venv/bin/python -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.8; }
-	@build/lock/bin/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
-		--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) \
-		--output-file requirements.lock
+lock: ## requirements.lock anew; UPGRADE=--upgrade renews the pins that are there
+	@scripts/lock.sh $(UPGRADE)
 
 clean: ## remove all data and caches; .venv stays
 	@if [ -x $(BIN)/music-lakehouse ]; then $(BIN)/music-lakehouse broker stop || true; fi
