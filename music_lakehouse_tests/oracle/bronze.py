@@ -55,11 +55,6 @@ REQUIRED = {
     "auth_events": ("success",),
     "status_change_events": (),
 }
-RENAMED = {"lat": "latitude", "lon": "longitude"}
-COLUMNS = {
-    topic: [(field, RENAMED.get(field, field), coerce) for field, coerce in fields.items()]
-    for topic, fields in FIELDS.items()
-}
 
 
 def bronze_tables(messages: Iterable[Message]) -> Tables:
@@ -100,6 +95,7 @@ def decide(topic: str, content: str | None, kafka_timestamp_ms: int) -> tuple[Ro
         return {}, ["not_an_object"]
     row = _typed(topic, sent)
     row["level"] = row["level"] and row["level"].strip(ASCII_SPACE).lower()
+    row["latitude"], row["longitude"] = row["lat"], row["lon"]
     row["timestamp"] = instant_or_none(row["ts"])
     row["registration_time"] = instant_or_none(row["registration"])
     required = ("ts", "sessionId", "itemInSession", *REQUIRED[topic])
@@ -121,15 +117,15 @@ def _utf8(value: bytes | None) -> str | None:
 def _typed(topic: str, sent: dict[str, Any]) -> Row:
     row: Row = {}
     rescued: list[str] = []
-    for field, column, coerce in COLUMNS[topic]:
+    for field, coerce in FIELDS[topic].items():
         value = sent.get(field)
         if value is None or value == "":
-            row[column] = None
+            row[field] = None
             continue
         try:
-            row[column] = coerce(value)
+            row[field] = coerce(value)
         except UnfitValueError:
-            row[column] = None
+            row[field] = None
             rescued.append(field)
     known = FIELDS[topic]
     rescued += [field for field, value in sent.items() if field not in known and value is not None and value != ""]

@@ -29,6 +29,8 @@ def test_a_listen_event_is_parsed_whole() -> None:
         "state": "NY",
         "zip": "01234",
         "userAgent": None,
+        "lat": 59.5,
+        "lon": 10.75,
         "latitude": 59.5,
         "longitude": 10.75,
         "userId": 7,
