@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -44,14 +45,27 @@ class Change:
     """The changes of one source. `rows` has the source's columns and `_change_type` (insert, delete, update_preimage,
     update_postimage); where `full` is true it is the whole source as inserts."""
 
+    lake: Lake
     source: Table
     state: delta.TableState
     since: int | None
-    rows: DataFrame
 
     @property
     def full(self) -> bool:
         return self.since is None
+
+    @cached_property
+    def rows(self) -> DataFrame:
+        if self.since is None:
+            return self.lake.read(self.source, version=self.state.version).withColumn(CHANGE_TYPE, F.lit("insert"))
+        feed = (
+            self.lake.spark.read.format("delta")
+            .option("readChangeFeed", "true")
+            .option("startingVersion", self.since + 1)
+            .option("endingVersion", self.state.version)
+            .load(self.lake.path(self.source))
+        )
+        return feed.select(*self.source.column_names, CHANGE_TYPE)
 
     @property
     def inserted(self) -> DataFrame:
@@ -99,22 +113,25 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
         since = known.version if known is not None and known.table_id == state.table_id else None
         if since is not None and not (since < state.version and _feed_reaches(lake.path(source), since, state.version)):
             since = None
-        found[source] = Change(source, state, since, _rows(lake, source, since, state.version))
+        found[source] = Change(lake, source, state, since)
     return Changes(step, found)
 
 
 def record_positions(lake: LakePaths, changes: Changes) -> None:
     """Remember that the step has taken these changes; call it after the step's commit."""
-    if not changes:
-        return
-    positions = read_positions(lake, changes.step)
-    positions |= {source.full_name: change.state for source, change in changes.by_source.items()}
-    now = datetime.now(timezone.utc)
-    rows = [
-        {"step": changes.step, "source": name, "table_id": state.table_id, "version": state.version, "recorded_at": now}
-        for name, state in positions.items()
-    ]
-    replace_records(lake, POSITIONS, rows, partition=changes.step)
+    if changes:
+        states = {source.full_name: change.state for source, change in changes.by_source.items()}
+        _record(lake, changes.step, states)
+
+
+def record_source_position(lake: LakePaths, step: str, source: str, state: delta.TableState) -> None:
+    """Remember that the step has taken a source, which may be a file, in this state."""
+    _record(lake, step, {source: state})
+
+
+def read_source_position(lake: LakePaths, step: str, source: str) -> delta.TableState | None:
+    """The state in which the step took the source last; None where it never did."""
+    return read_positions(lake, step).get(source)
 
 
 def read_positions(lake: LakePaths, step: str) -> dict[str, delta.TableState]:
@@ -123,22 +140,18 @@ def read_positions(lake: LakePaths, step: str) -> dict[str, delta.TableState]:
     return {row["source"]: delta.TableState(row["table_id"], row["version"]) for row in rows}
 
 
+def _record(lake: LakePaths, step: str, states: Mapping[str, delta.TableState]) -> None:
+    now = datetime.now(timezone.utc)
+    rows = [
+        {"step": step, "source": name, "table_id": state.table_id, "version": state.version, "recorded_at": now}
+        for name, state in {**read_positions(lake, step), **states}.items()
+    ]
+    replace_records(lake, POSITIONS, rows, partition=step)
+
+
 def forget_positions(lake: LakePaths, step: str) -> None:
     """Let the step see everything at its next run."""
     replace_records(lake, POSITIONS, [], partition=step)
-
-
-def _rows(lake: Lake, source: Table, since: int | None, version: int) -> DataFrame:
-    if since is None:
-        return lake.read(source, version=version).withColumn(CHANGE_TYPE, F.lit("insert"))
-    feed = (
-        lake.spark.read.format("delta")
-        .option("readChangeFeed", "true")
-        .option("startingVersion", since + 1)
-        .option("endingVersion", version)
-        .load(lake.path(source))
-    )
-    return feed.select(*source.column_names, CHANGE_TYPE)
 
 
 def _feed_reaches(uri: str, since: int, version: int) -> bool:
@@ -150,4 +163,3 @@ def _feed_reaches(uri: str, since: int, version: int) -> bool:
     return len(commits) == version - since and all(
         datetime.fromtimestamp(entry["timestamp"] / 1000, timezone.utc) > oldest_wanted for entry in commits
     )
-

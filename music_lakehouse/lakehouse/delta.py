@@ -61,7 +61,7 @@ def earliest_version(uri: str) -> int:
     return int(min(entry["version"] for entry in table.history()))
 
 
-def statistic(uri: str, name: str) -> Any:
+def greatest(uri: str, name: str) -> Any:
     """The greatest value of a column over all files, from the log's statistics; None where the table is empty."""
     table = open_table(uri)
     if table is None:

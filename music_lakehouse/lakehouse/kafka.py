@@ -123,7 +123,9 @@ def newest_message_time(settings: Settings, topic: Topic) -> int | None:
 
     Raises BrokerUnavailable where no broker answers.
     """
-    consumer = Consumer({**client_config(settings), "group.id": "music-lakehouse-observer", "enable.auto.commit": False})
+    consumer = Consumer(
+        {**client_config(settings), "group.id": "music-lakehouse-observer", "enable.auto.commit": False}
+    )
     try:
         newest = None
         for partition, (first, end) in topic.offsets.items():
@@ -141,7 +143,9 @@ def newest_message_time(settings: Settings, topic: Topic) -> int | None:
 
 
 def _topic(settings: Settings, admin: AdminClient, name: str, topic_id: str) -> Topic:
-    consumer = Consumer({**client_config(settings), "group.id": "music-lakehouse-observer", "enable.auto.commit": False})
+    consumer = Consumer(
+        {**client_config(settings), "group.id": "music-lakehouse-observer", "enable.auto.commit": False}
+    )
     try:
         metadata = admin.list_topics(name, timeout=TIMEOUT_SECONDS).topics[name]
         offsets = {

@@ -80,7 +80,9 @@ def record_read_up_to(lake: LakePaths, table: Table, topic: Topic, offsets: dict
         raise LookupError(f"{table.full_name} does not exist: positions are recorded after its commit")
     now = datetime.now(timezone.utc)
     kept = [
-        row for row in read_records(lake, KAFKA_POSITIONS, partition=topic.name) if row["kafka_topic_id"] != topic.topic_id
+        row
+        for row in read_records(lake, KAFKA_POSITIONS, partition=topic.name)
+        if row["kafka_topic_id"] != topic.topic_id
     ]
     new = [
         {

@@ -10,6 +10,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake, conform
 from music_lakehouse.lakehouse.tables import Table
 
@@ -28,9 +29,7 @@ class Written:
         return bool(self.inserted or self.updated or self.deleted)
 
     def __add__(self, other: Written) -> Written:
-        return Written(
-            self.inserted + other.inserted, self.updated + other.updated, self.deleted + other.deleted
-        )
+        return Written(self.inserted + other.inserted, self.updated + other.updated, self.deleted + other.deleted)
 
 
 def difference(desired: DataFrame, current: DataFrame, table: Table, *, delete: bool) -> DataFrame:
@@ -38,16 +37,20 @@ def difference(desired: DataFrame, current: DataFrame, table: Table, *, delete: 
 
     Out: the table's columns and `_operation`: `insert` (the key is only in desired), `update` (another column differs;
     the desired row), `delete` (the key is only in current; just the key's columns count). Without `delete`, current rows
-    that are not desired are left alone. In: both have at most one row a key, and no null in it.
+    that are not desired are left alone. In: both have at most one row a key; keys are compared null-safely.
     """
-    desired, current = conform(desired, table).alias("d"), conform(current, table).alias("c")
-    join = reduce(Column.__and__, (F.col(f"d.{key}") == F.col(f"c.{key}") for key in table.key))
+    desired = conform(desired, table).withColumn("_in", F.lit(True)).alias("d")
+    current = conform(current, table).withColumn("_in", F.lit(True)).alias("c")
+    join = reduce(Column.__and__, (F.col(f"d.{key}").eqNullSafe(F.col(f"c.{key}")) for key in table.key))
     joined = desired.join(current, join, "full_outer" if delete else "left")
-    in_desired, in_current = (F.col(f"{side}.{table.key[0]}").isNotNull() for side in "dc")
+    in_desired, in_current = F.col("d._in").isNotNull(), F.col("c._in").isNotNull()
     others = [name for name in table.column_names if name not in table.key]
     same = reduce(Column.__and__, (F.col(f"d.{n}").eqNullSafe(F.col(f"c.{n}")) for n in others), F.lit(True))
     operation = F.when(~in_current, "insert").when(~in_desired, "delete").when(~same, "update")
-    columns = [F.coalesce(f"d.{n}", f"c.{n}").alias(n) if n in table.key else F.col(f"d.{n}") for n in table.column_names]
+    columns = [
+        F.when(in_desired, F.col(f"d.{n}")).otherwise(F.col(f"c.{n}")).alias(n) if n in table.key else F.col(f"d.{n}")
+        for n in table.column_names
+    ]
     return joined.select(*columns, operation.alias(OPERATION)).where(F.col(OPERATION).isNotNull())
 
 
@@ -57,21 +60,24 @@ def make_equal(
     desired: DataFrame,
     *,
     current: DataFrame | None = None,
-    within: str | None = None,
+    within: Days | None = None,
     delete: bool = False,
 ) -> Written:
     """Write the difference between `desired` and the table's `current` rows into the table, in one commit or none.
 
-    `current` (default: the whole table, or the part that fulfils `within`) are the rows that desired stands for; with
-    `delete`, those of them that are not desired are removed. `within` is an SQL predicate with literals on the table's
-    columns, true for all rows concerned: files outside it are not read. Only new rows are appended; anything else is one
+    `current` (default: the whole table, or the part `within`) are the rows that desired stands for; with
+    `delete`, those of them that are not desired are removed. `within` are the days in which all rows concerned
+    lie: files outside them are not read. Only new rows are appended; anything else is one
     MERGE.
     """
     lake.create(table)
+    if lake.rows(table) == 0:
+        lake.append(desired, table)
+        return Written(inserted=lake.rows(table))
     if current is None:
         current = lake.read(table)
         if within is not None:
-            current = current.where(within)
+            current = current.where(within.predicate())
     changed = difference(desired, current, table, delete=delete).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         counts = {row[OPERATION]: row["count"] for row in changed.groupBy(OPERATION).count().collect()}
@@ -85,12 +91,12 @@ def make_equal(
         changed.unpersist()
 
 
-def _merge(lake: Lake, table: Table, changed: DataFrame, within: str | None) -> None:
+def _merge(lake: Lake, table: Table, changed: DataFrame, within: Days | None) -> None:
     view = f"changed_{uuid4().hex}"
     changed.createOrReplaceTempView(view)
     columns = table.column_names
-    match = " AND ".join(f"t.`{key}` = s.`{key}`" for key in table.key)
-    pruned = f" AND ({within})" if within else ""
+    match = " AND ".join(f"t.`{key}` <=> s.`{key}`" for key in table.key)
+    pruned = f" AND ({within.predicate('t')})" if within else ""
     try:
         lake.spark.sql(
             f"MERGE INTO delta.`{lake.path(table)}` AS t USING {view} AS s ON {match}{pruned} "
@@ -101,23 +107,3 @@ def _merge(lake: Lake, table: Table, changed: DataFrame, within: str | None) -> 
         ).collect()
     finally:
         lake.spark.catalog.dropTempView(view)
-
-
-def days_within(column: str, days: list[str]) -> str:
-    """An SQL predicate, true for timestamps or dates of the given days ("2024-01-31"), as few ranges as they allow.
-
-    Ranges of literals are what Delta can prune files and partitions by.
-    """
-    from datetime import date, timedelta
-
-    ranges: list[tuple[date, date]] = []
-    for day in sorted(date.fromisoformat(text) for text in set(days)):
-        if ranges and day - ranges[-1][1] <= timedelta(days=1):
-            ranges[-1] = (ranges[-1][0], day)
-        else:
-            ranges.append((day, day))
-    if not ranges:
-        return "false"
-    return " OR ".join(
-        f"(`{column}` >= '{first}' AND `{column}` < '{last + timedelta(days=1)}')" for first, last in ranges
-    )

@@ -81,6 +81,8 @@ def session_settings() -> dict[str, str]:
     """Settings of a session, which a Spark Connect client may set too."""
     return {
         "spark.sql.session.timeZone": "UTC",
+        # Spark's default, INT96, has no statistics to prune by, and Arrow reads it in nanoseconds: to the year 2262 only.
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(os.cpu_count() or 2),

@@ -60,7 +60,9 @@ DIM_ARTISTS = Table(
     description="One row an artist: a cleaned name of songs.csv or of a listen event; and one unknown member.",
     columns=(
         Column("artistKey", "STRING", "the artist: key of the name"),
-        Column("artistId", "STRING", "the smallest Million Song id of that name; null where only events know the artist"),
+        Column(
+            "artistId", "STRING", "the smallest Million Song id of that name; null where only events know the artist"
+        ),
         Column("name", "STRING", "the name, cleaned"),
         Column("latitude", "DOUBLE", "degrees north"),
         Column("longitude", "DOUBLE", "degrees east"),

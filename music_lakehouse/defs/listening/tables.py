@@ -98,7 +98,7 @@ QUARANTINE = Table(
     name="quarantine",
     description="One row a message that bronze refused, as it came, with all the reasons.",
     columns=(
-        Column("topic", "STRING", "the topic's name"),
+        Column("topic", "STRING", "the topic, without KAFKA_TOPIC_PREFIX"),
         Column("kafka_topic_id", "STRING", "the broker's id of the topic"),
         Column("kafka_partition", "INT", "the partition"),
         Column("kafka_offset", "BIGINT", "the offset in the partition"),

@@ -86,8 +86,8 @@ def parse(raw: DataFrame, topic: str) -> DataFrame:
         _rescued(fields).alias("_rescued_data"),
         key("kafka_topic_id", "kafka_partition", "kafka_offset").alias("bronze_id"),
         key("userId", "sessionId", "itemInSession", "ts").alias("event_id"),
-        F.timestamp_millis("ts").alias("timestamp"),
-        F.timestamp_millis("registration").alias("registration_time"),
+        _instant("ts").alias("timestamp"),
+        _instant("registration").alias("registration_time"),
         F.col("lat").alias("latitude"),
         F.col("lon").alias("longitude"),
         F.to_date("ingestion_timestamp").alias("ingestion_date"),
@@ -100,10 +100,17 @@ def valid(marked: DataFrame, topic: str) -> DataFrame:
     return conform(marked.where(F.size(FAILED_RULES) == 0), BRONZE[topic])
 
 
-def refused(marked: DataFrame) -> DataFrame:
+def refused(marked: DataFrame, topic: str) -> DataFrame:
     """The marked events that break a rule, as quarantine rows."""
     broken = marked.where(F.size(FAILED_RULES) > 0)
-    return conform(broken.withColumnsRenamed({"kafka_topic": "topic", FAILED_RULES: "reasons"}), QUARANTINE)
+    named = broken.withColumn("topic", F.lit(topic)).withColumnRenamed(FAILED_RULES, "reasons")
+    return conform(named, QUARANTINE)
+
+
+def _instant(milliseconds: str) -> SparkColumn:
+    """Epoch milliseconds as a timestamp; null outside the years 1 to 9999, where Spark would raise or wrap around."""
+    number = F.col(milliseconds)
+    return F.when(number.between(-62_135_596_800_000, 253_402_300_799_999), F.timestamp_millis(number))
 
 
 def _coerced(field: Column) -> SparkColumn:
@@ -132,9 +139,7 @@ def _kind(name: str) -> SparkColumn:
 def _rescued(fields: Sequence[Column]) -> SparkColumn:
     known = F.array(*(F.lit(field.name) for field in fields))
     misfits = F.array_compact(
-        F.array(
-            *(F.when(F.col(f.name).isNull() & (F.col(f"_sent.`{f.name}`") != ""), F.lit(f.name)) for f in fields)
-        )
+        F.array(*(F.when(F.col(f.name).isNull() & (F.col(f"_sent.`{f.name}`") != ""), F.lit(f.name)) for f in fields))
     )
     # The object is parsed a second time only where something has to be kept.
     everything = F.from_json("value", "MAP<STRING, STRING>", _STRICT_JSON)

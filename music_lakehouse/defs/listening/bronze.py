@@ -1,0 +1,121 @@
+"""Raw to bronze: the streaming queries that parse messages, once each, and set aside what is no event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
+from music_lakehouse.defs.listening.transforms import events
+from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
+from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.streaming import drain
+from music_lakehouse.lakehouse.tables import Table
+
+
+@dataclass
+class Parsed:
+    """What one run of a topic's query read and wrote, and how its rules fared."""
+
+    topic: str
+    seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return self.counts.get("rows", 0)
+
+    @property
+    def refused(self) -> int:
+        return self.counts.get("_refused", 0)
+
+    @property
+    def rescued(self) -> int:
+        return self.counts.get("_rescued", 0)
+
+    @property
+    def rule_results(self) -> list[RuleResult]:
+        rules = events.rules(self.topic)
+        return results(rules, {"rows": 0, **dict.fromkeys((rule.name for rule in rules), 0), **self.counts})
+
+
+def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
+    """Take what is new in the topic's raw table into bronze and quarantine: every raw row is in exactly one of them, once.
+
+    Each micro-batch takes about `max_bytes` of raw files ("64m"). A batch that is repeated, or a query whose checkpoint is
+    gone, adds nothing twice.
+    """
+    started = time.monotonic()
+    lake.create(BRONZE[topic])
+    lake.create(QUARANTINE)
+    parsed = Parsed(topic)
+    raw, bronze = lake.state(RAW[topic]), lake.state(BRONZE[topic])
+    if raw is None or bronze is None:
+        return parsed
+
+    def process(batch: DataFrame, _batch_id: int) -> None:
+        for name, count in _write_batch(lake, topic, batch).items():
+            parsed.counts[name] = parsed.counts.get(name, 0) + count
+
+    stream = lake.spark.readStream.format("delta").option("maxBytesPerTrigger", max_bytes)
+    checkpoint = lake.checkpoint(f"{BRONZE[topic].full_name}/{raw.table_id}-{bronze.table_id}")
+    drain(
+        stream.load(lake.path(RAW[topic]))
+        .writeStream.foreachBatch(process)
+        .queryName(BRONZE[topic].full_name)
+        .option("checkpointLocation", checkpoint)
+    )
+    parsed.seconds = time.monotonic() - started
+    return parsed
+
+
+def _write_batch(lake: Lake, topic: str, batch: DataFrame) -> dict[str, int]:
+    marked = events.parse(batch, topic).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        ranges, counts = _look_at(marked, topic)
+        if counts["rows"] > counts["_refused"]:
+            _append_new(lake, BRONZE[topic], events.valid(marked, topic), ranges)
+        if counts["_refused"]:
+            _append_new(lake, QUARANTINE, events.refused(marked, topic), ranges)
+        return counts
+    finally:
+        marked.unpersist()
+
+
+def _look_at(marked: DataFrame, topic: str) -> tuple[Sequence[Any], dict[str, int]]:
+    """One pass over a batch: the offsets in it by topic id and partition, and its counts."""
+    ranges = (
+        marked.groupBy("kafka_topic_id", "kafka_partition")
+        .agg(
+            F.min("kafka_offset").alias("first"),
+            F.max("kafka_offset").alias("last"),
+            F.count_if(F.size(FAILED_RULES) > 0).alias("_refused"),
+            F.count_if(F.col("_rescued_data").isNotNull() & (F.size(FAILED_RULES) == 0)).alias("_rescued"),
+            *count_failures(events.rules(topic)),
+        )
+        .collect()
+    )
+    names = ["rows", "_refused", "_rescued", *(rule.name for rule in events.rules(topic))]
+    return ranges, {name: sum(row[name] for row in ranges) for name in names}
+
+
+def _append_new(lake: Lake, table: Table, rows: DataFrame, ranges: Sequence[Any]) -> None:
+    """Append the rows whose offsets the table lacks.
+
+    Only the part of the table that lies in the batch's offsets is looked at, by the files' statistics: for a batch that
+    comes the first time that is none.
+    """
+    offsets = " OR ".join(
+        f"(kafka_topic_id = '{row.kafka_topic_id}' AND kafka_partition = {row.kafka_partition} "
+        f"AND kafka_offset BETWEEN {row['first']} AND {row['last']})"
+        for row in ranges
+    )
+    identity = ["kafka_topic_id", "kafka_partition", "kafka_offset"]
+    written = lake.read(table).where(offsets).select(*identity)
+    lake.append(rows.join(written, identity, "left_anti") if written.limit(1).collect() else rows, table)

@@ -1,0 +1,132 @@
+"""Songs, artists, places and hours: from listen events and the reference files.
+
+Each function gives the rows that its dimension should have for the keys it is asked for.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from music_lakehouse.defs.listening.silver_tables import UNKNOWN_KEY, UNKNOWN_NAME, UNKNOWN_STATE
+
+
+def songs_of_events(listens: DataFrame) -> DataFrame:
+    """One row a song of the cleaned listens: songKey, title, artistName, and the greatest duration seen."""
+    return (
+        listens.where("songKey IS NOT NULL")
+        .groupBy("songKey", "title", "artistName")
+        .agg(F.max("duration").alias("duration"))
+    )
+
+
+def songs_of_reference(reference: DataFrame) -> DataFrame:
+    """One row a song of reference_songs, as dim_songs has it: the row with the smallest song_id."""
+    first = reference.where("songKey IS NOT NULL").groupBy("songKey").agg(F.min(_by_song_id()).alias("row"))
+    return first.select(
+        "songKey",
+        F.col("row.song_id").alias("songId"),
+        "row.title",
+        F.col("row.artist_name").alias("artistName"),
+        "row.duration",
+        "row.key",
+        F.col("row.key_confidence").alias("keyConfidence"),
+        "row.loudness",
+        F.col("row.song_hotttnesss").alias("songHotness"),
+        "row.tempo",
+        "row.year",
+    )
+
+
+def dim_songs(of_reference: DataFrame, of_events: DataFrame) -> DataFrame:
+    """Rows of dim_songs: the reference's row of a song, or what events know of it."""
+    only_events = of_events.join(of_reference, "songKey", "left_anti")
+    return of_reference.unionByName(only_events, allowMissingColumns=True)
+
+
+def artists_of_reference(reference: DataFrame) -> DataFrame:
+    """One row an artist of reference_songs, as dim_artists has it: the row with the smallest artist_id and song_id."""
+    by_id = F.struct(F.col("artist_id").isNull(), "artist_id", _by_song_id().alias("song"))
+    first = reference.where("artistKey IS NOT NULL").groupBy("artistKey").agg(F.min(by_id).alias("row"))
+    return first.select(
+        "artistKey",
+        F.col("row.artist_id").alias("artistId"),
+        F.col("row.song.artist_name").alias("name"),
+        F.col("row.song.artist_latitude").alias("latitude"),
+        F.col("row.song.artist_longitude").alias("longitude"),
+        F.col("row.song.artist_location").alias("location"),
+    )
+
+
+def artists_of_events(listens: DataFrame) -> DataFrame:
+    """One row an artist of the cleaned listens: artistKey, name."""
+    return listens.where("artistKey IS NOT NULL").select("artistKey", F.col("artistName").alias("name")).distinct()
+
+
+def dim_artists(of_reference: DataFrame, of_events: DataFrame) -> DataFrame:
+    """Rows of dim_artists: the reference's row of an artist, or what events know of it."""
+    only_events = of_events.join(of_reference, "artistKey", "left_anti")
+    return of_reference.unionByName(only_events, allowMissingColumns=True)
+
+
+def places_of_events(listens: DataFrame) -> DataFrame:
+    """One row a place of the cleaned listens that has any part: locationKey and the five parts."""
+    columns = ("locationKey", "city", "stateCode", "zip", "latitude", "longitude")
+    return listens.where(F.col("locationKey") != UNKNOWN_KEY).select(*columns).distinct()
+
+
+def dim_location(places: DataFrame, states: DataFrame) -> DataFrame:
+    """Rows of dim_location: the places with their states' names."""
+    named = places.drop("stateName").join(F.broadcast(states), "stateCode", "left")
+    return named.withColumn("stateName", F.coalesce("stateName", F.lit(UNKNOWN_STATE)))
+
+
+def dim_datetime(listens: DataFrame) -> DataFrame:
+    """Rows of dim_datetime: the hours of the cleaned listens."""
+    hours = listens.select("dateKey").distinct().withColumn("date", F.timestamp_seconds("dateKey"))
+    return hours.select(
+        "dateKey",
+        "date",
+        F.hour("date").alias("hour"),
+        F.dayofmonth("date").alias("dayOfMonth"),
+        F.dayofweek("date").alias("dayOfWeek"),
+        F.dayofyear("date").alias("dayOfYear"),
+        F.month("date").alias("month"),
+        F.year("date").alias("year"),
+        F.dayofweek("date").isin(1, 7).alias("weekendFlag"),
+    )
+
+
+def unknown_member(known: DataFrame, key: str, *names: str) -> DataFrame:
+    """The dimension's unknown member: the key `unknown`, the given columns `Unknown`, the rest null.
+
+    `known` is any frame with the dimension's columns.
+    """
+
+    def value(name: str) -> Column:
+        return F.lit(UNKNOWN_KEY) if name == key else F.lit(UNKNOWN_NAME) if name in names else F.lit(None)
+
+    fields = known.schema.fields
+    one_row = known.sparkSession.range(1)
+    return one_row.select(*(value(field.name).cast(field.dataType).alias(field.name) for field in fields))
+
+
+def _by_song_id() -> Column:
+    """All columns of a reference row as a struct that orders by song_id, rows without one last."""
+    return F.struct(
+        F.col("song_id").isNull().alias("_without_id"),
+        "song_id",
+        "title",
+        "artist_name",
+        "duration",
+        "key",
+        "key_confidence",
+        "loudness",
+        "song_hotttnesss",
+        "tempo",
+        "year",
+        "artist_id",
+        "artist_latitude",
+        "artist_longitude",
+        "artist_location",
+    )

@@ -1,0 +1,51 @@
+"""Summaries of wide_streams, each the GROUP BY that its table is always equal to; and who is active now."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+ACTIVE_MINUTES = 30
+
+
+def daily_user_summary(streams: DataFrame) -> DataFrame:
+    return streams.groupBy("date_part", "userId", "firstName", "lastName", "level").agg(
+        F.count("*").alias("total_streams"),
+        F.countDistinct("songName").alias("unique_songs"),
+        F.countDistinct("artistName").alias("unique_artists"),
+    )
+
+
+def daily_location_summary(streams: DataFrame) -> DataFrame:
+    return streams.groupBy("date_part", "city", "state").agg(
+        F.count("*").alias("total_streams"),
+        F.countDistinct("userId").alias("unique_users"),
+        F.countDistinct("songName").alias("unique_songs"),
+    )
+
+
+def artist_popularity(streams: DataFrame) -> DataFrame:
+    return streams.groupBy("artistName").agg(
+        F.count("*").alias("total_streams"),
+        F.countDistinct("userId").alias("unique_users"),
+        F.countDistinct("songName").alias("unique_songs"),
+        F.countDistinct("date_part").alias("active_days"),
+    )
+
+
+def active_users(profiles: DataFrame, sessions: DataFrame, newest: object) -> DataFrame:
+    """Rows of active_users: users seen in the 30 minutes up to and including `newest` (a UTC timestamp), with their latest
+    session; one without any session has none, and the profile's level."""
+    since = F.lit(newest).cast("timestamp") - F.expr(f"INTERVAL {ACTIVE_MINUTES} MINUTES")
+    active = profiles.where(F.col("last_seen") >= since).select("userId", F.col("level").alias("profile_level"))
+    latest = (
+        sessions.join(F.broadcast(active), "userId", "left_semi")
+        .groupBy("userId")
+        .agg(F.max(F.struct("session_end", "session_start", "sessionId", "level")).alias("session"))
+    )
+    return active.join(latest, "userId", "left").select(
+        "userId",
+        "session.session_start",
+        "session.session_end",
+        F.coalesce("session.level", "profile_level").alias("level"),
+    )

@@ -1,0 +1,47 @@
+"""Sets of days as predicates that Delta can prune files and partitions by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+
+@dataclass(frozen=True)
+class Days:
+    """The rows whose date or timestamp column (UTC) falls on certain days, as ranges of whole days."""
+
+    column: str
+    ranges: tuple[tuple[date, date], ...]
+
+    @staticmethod
+    def of(column: str, days: Iterable[date]) -> Days:
+        """The given days; neighbouring ones become one range."""
+        ranges: list[tuple[date, date]] = []
+        for day in sorted(set(days)):
+            if ranges and day - ranges[-1][1] <= timedelta(days=1):
+                ranges[-1] = (ranges[-1][0], day)
+            else:
+                ranges.append((day, day))
+        return Days(column, tuple(ranges))
+
+    def on(self, column: str) -> Days:
+        """The same days of another column."""
+        return Days(column, self.ranges)
+
+    def predicate(self, alias: str | None = None) -> str:
+        """The days as an SQL predicate with literals."""
+        name = f"{alias}.`{self.column}`" if alias else f"`{self.column}`"
+        ranges = (f"({name} >= '{first}' AND {name} < '{last + timedelta(days=1)}')" for first, last in self.ranges)
+        return " OR ".join(ranges) or "false"
+
+
+def days_of(rows: DataFrame, column: str, *, until: str | None = None) -> list[date]:
+    """The distinct days of a timestamp or date column; with `until`, all days from `column` to that one, both inclusive."""
+    days = F.to_date(column)
+    if until is not None:
+        days = F.explode(F.sequence(days, F.greatest(days, F.to_date(until))))
+    return [row[0] for row in rows.select(days.alias("day")).distinct().collect() if row[0] is not None]

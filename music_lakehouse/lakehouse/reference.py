@@ -1,0 +1,55 @@
+"""Reference files as tables that are always equal to the file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+
+from music_lakehouse.lakehouse.changes import forget_positions, read_source_position, record_source_position
+from music_lakehouse.lakehouse.delta import TableState
+from music_lakehouse.lakehouse.files import read_csv
+from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.tables import Column, Table
+from music_lakehouse.lakehouse.upsert import Written, make_equal
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A table that follows a CSV file: its columns, and the pure function from its rows as text to the table's rows."""
+
+    table: Table
+    file_name: str
+    columns: Sequence[Column]
+    transform: Callable[[DataFrame], DataFrame]
+
+
+@dataclass(frozen=True)
+class ReferenceReport:
+    """What one load did; `problems` say what could not be read of the file."""
+
+    written: Written
+    problems: list[str]
+    seconds: float
+
+
+def load_reference(lake: Lake, reference: Reference, directory: Path) -> ReferenceReport:
+    """Make the table equal to the file, where the file is not the one that was loaded last. A missing file is empty."""
+    started = time.monotonic()
+    if lake.create(reference.table):
+        forget_positions(lake, reference.table.full_name)
+    file = read_csv(directory / reference.file_name, [column.name for column in reference.columns])
+    position = TableState(file.digest or "missing", 0)
+    written = Written()
+    if read_source_position(lake, reference.table.full_name, reference.file_name) != position:
+        lines = (
+            lake.spark.createDataFrame(file.rows)
+            if file.rows.num_rows
+            else lake.spark.createDataFrame([], ", ".join(f"`{c.name}` STRING" for c in reference.columns))
+        )
+        written = make_equal(lake, reference.table, reference.transform(lines), delete=True)
+        record_source_position(lake, reference.table.full_name, reference.file_name, position)
+    return ReferenceReport(written, file.problems, time.monotonic() - started)
