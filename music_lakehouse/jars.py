@@ -64,14 +64,14 @@ def find_java() -> Java:
     return java
 
 
-def spark_jars() -> list[Path]:
+def spark_jars(root: Path = JARS) -> list[Path]:
     """The jars for `spark.jars`, sorted. Raises `JarsError` where they were not fetched."""
-    return _jars("spark")
+    return _jars(root, "spark")
 
 
-def broker_jars() -> list[Path]:
+def broker_jars(root: Path = JARS) -> list[Path]:
     """The class path of the embedded Kafka broker, sorted. Raises `JarsError` where they were not fetched."""
-    return _jars("broker")
+    return _jars(root, "broker")
 
 
 def fetched(root: Path = JARS, ivy_file: Path = IVY_FILE) -> bool:
@@ -98,18 +98,18 @@ def fetch(root: Path = JARS, ivy_file: Path = IVY_FILE) -> bool:
     command += ["-retrieve", f"{root}/[conf]/[artifact]-[revision].[ext]", "-types", "jar", "bundle", "-sync"]
     run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if run.returncode != 0:
-        problems = [line.strip() for line in run.stdout.splitlines() if "UNRESOLVED" in line or "FAILED" in line]
-        detail = "; ".join(problems) or (run.stdout + run.stderr)[-500:]
+        telling = re.findall(r"(?:not found: |access error at url |FAILED +\] ).+", run.stdout)
+        detail = telling[0] if telling else (run.stdout + run.stderr).strip()[-300:]
         raise JarsError(f"The jars of {ivy_file} could not be fetched ({detail}): check the network, then `make setup`")
     shutil.rmtree(cache)
     (root / "ivy.sha256").write_text(_digest(ivy_file))
     return True
 
 
-def _jars(configuration: str) -> list[Path]:
-    if not fetched():
-        raise JarsError(f"The jars of {IVY_FILE} are not in {JARS}: run `make setup`")
-    return sorted((JARS / configuration).glob("*.jar"))
+def _jars(root: Path, configuration: str) -> list[Path]:
+    if not fetched(root):
+        raise JarsError(f"The jars of {IVY_FILE} are not in {root}: run `make setup`")
+    return sorted((root / configuration).glob("*.jar"))
 
 
 def _digest(file: Path) -> str:

@@ -10,6 +10,7 @@ import base64
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,8 +23,7 @@ from types import TracebackType
 
 import psutil
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from music_lakehouse.jars import JARS, broker_jars, find_java
 
@@ -233,11 +233,11 @@ class EmbeddedBroker:
 
     def _format(self) -> None:
         """Formats the storage beside its place and moves it there, so that an interrupt leaves none or a whole one."""
+        shutil.rmtree(self.data / "log.new", ignore_errors=True)
         self._write_properties("format.properties", "log.new")
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        arguments = ("format", "--ignore-formatted", "-t", cluster, "-c", "format.properties")
         run = subprocess.run(
-            self._java("kafka.tools.StorageTool", *arguments),
+            self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "format.properties"),
             cwd=self.data,
             stdin=subprocess.DEVNULL,
             capture_output=True,
