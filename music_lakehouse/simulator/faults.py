@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
-from music_lakehouse.simulator.messages import Message
+from music_lakehouse.simulator.messages import Message, to_value
 from music_lakehouse.simulator.weighted import Weighted
 
 Event = dict[str, Any]
@@ -221,11 +221,6 @@ def with_faults(messages: Iterator[Message], share: float, seed: int) -> Iterato
             yield message
     while held:
         yield heappop(held)[2]
-
-
-def to_value(event: Event) -> bytes:
-    """An event as the value of a message."""
-    return (json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
 
 
 def _weighted() -> Iterator[tuple[Fault | Delay, float]]:

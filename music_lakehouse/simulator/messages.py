@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LISTEN, PAGE_VIEW, AUTH, STATUS_CHANGE = "listen_events", "page_view_events", "auth_events", "status_change_events"
 
@@ -19,3 +20,11 @@ class Message(NamedTuple):
     topic: str
     value: bytes | None
     timestamp: int
+
+
+def to_value(event: dict[str, Any]) -> bytes:
+    """An event as the value of a message: JSON in UTF-8, ended by a newline.
+
+    Raises ValueError where a text of it can't be UTF-8, as half of a surrogate pair.
+    """
+    return (json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n").encode()

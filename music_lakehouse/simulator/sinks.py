@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
 
 from music_lakehouse.lakehouse.kafka import client_config, ensure_topics
@@ -61,12 +61,16 @@ def to_kafka(messages: Iterable[Message], settings: Settings, *, on_progress: Pr
                 except BufferError:
                     producer.poll(0.1)
                     _raise_first(failures, settings)
+                except KafkaException as error:
+                    raise _delivery_error(error.args[0], topics[message.topic], message.value, settings) from error
             sent[message.topic] += 1
-            if sent.total() % PROGRESS_EVERY == 0:
-                producer.poll(0)
-                _raise_first(failures, settings)
+            producer.poll(0)
+            _raise_first(failures, settings)
+    except DeliveryError:
+        producer.purge()
+        raise
     finally:
-        producer.flush(DELIVERY_SECONDS + 5)
+        producer.flush()
     _raise_first(failures, settings)
     return dict(sent)
 
@@ -112,9 +116,12 @@ def counted(messages: Iterable[Message], on_progress: Progress | None) -> Iterat
 def _raise_first(failures: list[tuple[KafkaError, KafkaMessage]], settings: Settings) -> None:
     if failures:
         error, message = failures[0]
-        size = len(message.value() or b"")
-        raise DeliveryError(
-            f"Kafka at {settings.kafka_bootstrap_servers} did not take a message of {size} bytes for topic "
-            f"{message.topic()} ({error.str()}): see that the broker runs and takes messages of that size, then send "
-            "again; what was acknowledged before stays"
-        )
+        raise _delivery_error(error, str(message.topic()), message.value(), settings)
+
+
+def _delivery_error(error: KafkaError, topic: str, value: bytes | None, settings: Settings) -> DeliveryError:
+    return DeliveryError(
+        f"Kafka at {settings.kafka_bootstrap_servers} did not take a message of {len(value or b'')} bytes for topic "
+        f"{topic} ({error.str()}): see that the broker runs and takes messages of that size, and send again; what it "
+        "acknowledged before stays"
+    )
