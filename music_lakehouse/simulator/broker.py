@@ -237,7 +237,7 @@ class EmbeddedBroker:
         self._write_properties("format.properties", "log.new")
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         run = subprocess.run(
-            self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "format.properties"),
+            self._java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", "format.properties"),
             cwd=self.data,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -216,6 +217,18 @@ def test_a_storage_that_was_half_formatted_is_formatted_again(own_broker: Embedd
     own_broker.start()
 
     assert own_broker.create_topics(["works"]) == ["works"]
+
+
+@pytest.mark.kafka
+def test_a_cluster_id_that_looks_like_an_option_is_taken(
+    own_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins_with_a_dash = uuid.UUID(bytes=b"\xfb" + bytes(15))
+    monkeypatch.setattr(uuid, "uuid4", lambda: begins_with_a_dash)
+
+    own_broker.start()
+
+    assert "cluster.id=-" in (own_broker.data / "log" / "meta.properties").read_text()
 
 
 @pytest.mark.kafka
