@@ -31,8 +31,8 @@ def to_kafka(messages: Iterable[Message], settings: Settings, *, on_progress: Pr
     Without a key, so that partitions are chosen freely; the producer is idempotent, so that its retries neither double
     nor reorder. Kafka's timestamps are the time of sending. Topics that are missing are created. Memory is bounded; an
     interrupt still delivers what was sent before.
-    Raises BrokerUnavailable (within five seconds), TopicMissing, or DeliveryError where a message wasn't acknowledged
-    within 30 seconds or is too large.
+    Raises BrokerUnavailableError (within five seconds), TopicMissingError, or DeliveryError where a message wasn't
+    acknowledged within 30 seconds or is too large.
     """
     topics = settings.topics
     ensure_topics(settings, topics.values())
