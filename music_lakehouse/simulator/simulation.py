@@ -58,7 +58,6 @@ class _Simulation:
                 continue
             if user is None or at >= end:
                 return
-            state = user.state
             if user.item == 0:
                 sessions += 1
                 user.session = self._stories.session_number(sessions)
@@ -66,16 +65,7 @@ class _Simulation:
                 ts = config.start_ms + int(events * milliseconds_an_event)
             else:
                 ts = int(at) * 1000 + self._milliseconds
-            head = f'{{"ts":{ts},"sessionId":{user.session},"itemInSession":{user.item},'
-            tail = user.shown_text if state.shows_user else user.hidden_text
-            if user.song is not None and state.is_song:
-                tail = f"{tail},{user.song.text}"
-                yield Message(LISTEN, f"{head}{state.account_text},{tail}}}\n".encode(), ts)
-            yield Message(PAGE_VIEW, f"{head}{state.page_text},{tail}}}\n".encode(), ts)
-            if state.changes_level:
-                yield Message(STATUS_CHANGE, f"{head}{state.account_text},{tail}}}\n".encode(), ts)
-            if user.after_login:
-                yield Message(AUTH, f"{head}{state.auth_text},{tail}}}\n".encode(), ts)
+            yield from _event(user, ts)
             events += 1
             following = self._step(user, int(at))
             if following is None:
@@ -148,3 +138,21 @@ class _Simulation:
         if user.state.is_song:
             user.song = self._songs.pick(self._rng)
             user.song_end = at + user.song.whole_seconds
+
+
+def _event(user: User, ts: int) -> list[Message]:
+    """The messages of what a user does at `ts` (epoch milliseconds), put together from prepared parts."""
+    state = user.state
+    head = f'{{"ts":{ts},"sessionId":{user.session},"itemInSession":{user.item},'
+    tail = user.shown_text if state.shows_user else user.hidden_text
+    if user.song is not None and state.is_song:
+        tail = f"{tail},{user.song.text}"
+    account = f"{head}{state.account_text},{tail}}}\n".encode()
+    messages = [Message(PAGE_VIEW, f"{head}{state.page_text},{tail}}}\n".encode(), ts)]
+    if state.is_song:
+        messages.append(Message(LISTEN, account, ts))
+    if state.changes_level:
+        messages.append(Message(STATUS_CHANGE, account, ts))
+    if user.after_login:
+        messages.append(Message(AUTH, f"{head}{state.auth_text},{tail}}}\n".encode(), ts))
+    return messages
