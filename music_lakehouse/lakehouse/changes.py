@@ -1,8 +1,8 @@
 """What is new in a step's sources since it last succeeded: from a recorded position to the source's present version.
 
 A position is recorded after the step has committed. So a step that is killed in between sees the same changes again,
-and a step whose position is missing, or whose source's log no longer reaches back to it, sees the whole source. Both are
-harmless, because steps take only keys from changes and read the present state for those keys.
+and a step whose position is missing, or whose source's log no longer reaches back to it, sees the whole source. Both
+are harmless, because steps take only keys from changes and read the present state for those keys.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Changes:
     def described(self) -> dict[str, str]:
         """Source by name, with the versions taken, for a run's metadata."""
         return {
-            change.source.full_name: f"{'everything' if change.since is None else change.since + 1}..{change.state.version}"
+            change.source.full_name: f"{'all' if change.since is None else change.since + 1}..{change.state.version}"
             for change in self.by_source.values()
         }
 

@@ -40,7 +40,9 @@ class Days:
 
 
 def days_of(rows: DataFrame, column: str, *, until: str | None = None) -> list[date]:
-    """The distinct days of a timestamp or date column; with `until`, all days from `column` to that one, both inclusive."""
+    """The distinct days of a timestamp or date column; with `until`, all days from `column` to that one, both
+    inclusive.
+    """
     days = F.to_date(column)
     if until is not None:
         days = F.explode(F.sequence(days, F.greatest(days, F.to_date(until))))

@@ -12,6 +12,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from music_lakehouse.lakehouse.checks import Outcome
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.records import append_records
 from music_lakehouse.lakehouse.tables import Column, Table
@@ -20,7 +21,9 @@ FAILED_RULES = "_failed_rules"
 
 
 class Action(Enum):
-    """What becomes of a row that breaks a rule: it is kept, it goes to quarantine, or the step stops before it commits."""
+    """What becomes of a row that breaks a rule: it is kept, it goes to quarantine, or the step stops before it
+    commits.
+    """
 
     WARN = "warn"
     DROP = "drop"
@@ -31,7 +34,8 @@ class Action(Enum):
 class Rule:
     """A rule: an SQL predicate that each row should fulfil; null counts as broken.
 
-    `threshold` is the share of rows (0 to 1) that may break it before its check warns.
+    `threshold` is the share of rows (0 to 1) that may break it before its check warns, `limit` the share above which
+    the check is an error, which stops what is downstream.
     """
 
     name: str
@@ -39,9 +43,10 @@ class Rule:
     action: Action
     description: str
     threshold: float = 0.0
+    limit: float = 1.0
 
 
-class ExpectationFailed(RuntimeError):
+class ExpectationFailedError(RuntimeError):
     """Rows broke a rule whose action is `fail`."""
 
 
@@ -60,6 +65,10 @@ class RuleResult:
     @property
     def passed(self) -> bool:
         return self.share <= self.rule.threshold
+
+    @property
+    def intolerable(self) -> bool:
+        return self.rule.action is Action.FAIL or self.share > self.rule.limit
 
 
 def failed_rules(rules: Sequence[Rule]) -> SparkColumn:
@@ -82,12 +91,12 @@ def count_failures(rules: Sequence[Rule]) -> list[SparkColumn]:
 def results(rules: Sequence[Rule], counted: Mapping[str, Any]) -> list[RuleResult]:
     """The rules' results from the counts of `count_failures`.
 
-    Raises ExpectationFailed, naming rule and count, where a rule with the action `fail` was broken.
+    Raises ExpectationFailedError, naming rule and count, where a rule with the action `fail` was broken.
     """
     found = [RuleResult(rule, counted["rows"] or 0, counted[rule.name] or 0) for rule in rules]
     for result in found:
         if result.rule.action is Action.FAIL and not result.passed:
-            raise ExpectationFailed(
+            raise ExpectationFailedError(
                 f"{result.failed} of {result.rows} rows break the rule {result.rule.name} ({result.rule.description}): "
                 "nothing was written; correct the source or the rule, then run again"
             )
@@ -101,7 +110,7 @@ EXPECTATIONS = Table(
     columns=(
         Column("table", "STRING", "the table whose rows were looked at"),
         Column("rule", "STRING", "the rule's name"),
-        Column("action", "STRING", "warn, drop or fail"),
+        Column("action", "STRING", "of a rule: warn, drop or fail; of a check: warn or error"),
         Column("rows", "BIGINT", "rows that the run looked at"),
         Column("failed", "BIGINT", "rows that broke the rule"),
         Column("run_id", "STRING", "the Dagster run"),
@@ -111,22 +120,26 @@ EXPECTATIONS = Table(
 )
 
 
-def record_results(lake: LakePaths, table: Table, found: Sequence[RuleResult], run_id: str) -> None:
-    """Keep the results in `metrics.expectations`."""
+def record_results(
+    lake: LakePaths, table: Table, run_id: str, rule_results: Sequence[RuleResult], outcomes: Sequence[Outcome]
+) -> None:
+    """Keep how the rules and the checks of a table fared in `metrics.expectations`."""
     now = datetime.now(timezone.utc)
+    fared = [(r.rule.name, r.rule.action.value, r.rows, r.failed) for r in rule_results]
+    fared += [(o.check.name, "error" if o.check.error else "warn", o.rows, o.failed) for o in outcomes]
     append_records(
         lake,
         EXPECTATIONS,
         [
             {
                 "table": table.full_name,
-                "rule": result.rule.name,
-                "action": result.rule.action.value,
-                "rows": result.rows,
-                "failed": result.failed,
+                "rule": rule,
+                "action": action,
+                "rows": rows,
+                "failed": failed,
                 "run_id": run_id,
                 "evaluated_at": now,
             }
-            for result in found
+            for rule, action, rows, failed in fared
         ],
     )

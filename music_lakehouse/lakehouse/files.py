@@ -30,8 +30,8 @@ class CsvFile:
 def read_csv(path: Path, columns: Sequence[str]) -> CsvFile:
     """Read the columns from a UTF-8 CSV file with a header, with a byte order mark or without, in any order and case.
 
-    A missing file is an empty one, a column that it lacks is null, a row with too few fields lacks the last ones, fields
-    beyond the header are ignored, bytes that are not UTF-8 become U+FFFD: each is named in `problems`.
+    A missing file is an empty one, a column that it lacks is null, a row with too few fields lacks the last ones,
+    fields beyond the header are ignored, bytes that are not UTF-8 become U+FFFD: each is named in `problems`.
     """
     if not path.is_file():
         return CsvFile(_table(columns, []), None, [f"{path} is not there"])

@@ -15,11 +15,11 @@ from music_lakehouse.settings import Settings
 TIMEOUT_SECONDS = 5.0
 
 
-class BrokerUnavailable(RuntimeError):
+class BrokerUnavailableError(RuntimeError):
     """No broker answered in time."""
 
 
-class TopicMissing(RuntimeError):
+class TopicMissingError(RuntimeError):
     """The broker doesn't know the topic."""
 
 
@@ -77,7 +77,7 @@ def spark_options(settings: Settings) -> dict[str, str]:
 def describe_topics(settings: Settings, names: Iterable[str]) -> dict[str, Topic]:
     """The named topics by name, without those that don't exist.
 
-    Raises BrokerUnavailable where no broker answers within five seconds.
+    Raises BrokerUnavailableError where no broker answers within five seconds.
     """
     wanted = list(names)
     admin = AdminClient(client_config(settings))
@@ -95,7 +95,7 @@ def describe_topics(settings: Settings, names: Iterable[str]) -> dict[str, Topic
 def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int = 2) -> list[str]:
     """Create the topics that are missing, and return their names.
 
-    Raises TopicMissing where the broker doesn't let us create one, BrokerUnavailable where none answers.
+    Raises TopicMissingError where the broker doesn't let us create one, BrokerUnavailableError where none answers.
     """
     admin = AdminClient(client_config(settings))
     try:
@@ -111,7 +111,7 @@ def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int =
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue
-            raise TopicMissing(
+            raise TopicMissingError(
                 f"topic {name} does not exist on {settings.kafka_bootstrap_servers} and could not be created "
                 f"({error.args[0].str()}): create it, or set KAFKA_TOPIC_PREFIX"
             ) from error
@@ -121,7 +121,7 @@ def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int =
 def newest_message_time(settings: Settings, topic: Topic) -> int | None:
     """Kafka's time (epoch milliseconds) of the newest message at the topic's end; None where it is empty.
 
-    Raises BrokerUnavailable where no broker answers.
+    Raises BrokerUnavailableError where no broker answers.
     """
     consumer = Consumer(
         {**client_config(settings), "group.id": "music-lakehouse-observer", "enable.auto.commit": False}
@@ -157,8 +157,8 @@ def _topic(settings: Settings, admin: AdminClient, name: str, topic_id: str) -> 
         consumer.close()
 
 
-def _unavailable(settings: Settings, error: KafkaException) -> BrokerUnavailable:
-    return BrokerUnavailable(
+def _unavailable(settings: Settings, error: KafkaException) -> BrokerUnavailableError:
+    return BrokerUnavailableError(
         f"no Kafka broker answers at {settings.kafka_bootstrap_servers} ({error.args[0].str()}): start it "
         "(`music-lakehouse broker start` starts the embedded one), or set KAFKA_BOOTSTRAP_SERVERS"
     )

@@ -58,7 +58,7 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
     """Append to the raw table all messages of the topic that it lacks, up to the topic's present end.
 
     At most `max_offsets` messages a micro-batch. A query whose checkpoint is gone goes on behind what was read. Raises
-    MessagesLost where messages that were never read are gone, before anything is written.
+    MessagesLostError where messages that were never read are gone, before anything is written.
     """
     lake.create(table)
     kafka_positions.check_nothing_lost(lake, table, topic)

@@ -48,7 +48,7 @@ ACCEPTED_LOSS = Table(
 )
 
 
-class MessagesLost(RuntimeError):
+class MessagesLostError(RuntimeError):
     """Messages that were never read are gone from the broker."""
 
 
@@ -73,8 +73,8 @@ def read_up_to(lake: LakePaths, table: Table, topic: Topic) -> dict[int, int]:
 
 
 def record_read_up_to(lake: LakePaths, table: Table, topic: Topic, offsets: dict[int, int]) -> None:
-    """Remember, after the raw table's commit, that the topic was read up to these offsets. Positions of earlier topics of
-    that name are kept."""
+    """Remember, after the raw table's commit, that the topic was read up to these offsets. Positions of earlier topics
+    of that name are kept."""
     state = lake.state(table)
     if state is None:
         raise LookupError(f"{table.full_name} does not exist: positions are recorded after its commit")
@@ -143,7 +143,9 @@ def find_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str, o
 
 
 def check_nothing_lost(lake: LakePaths, table: Table, topic: Topic) -> None:
-    """Raise MessagesLost, naming topic, partition and offsets, where messages were lost and this was not accepted."""
+    """Raise MessagesLostError, naming topic, partition and offsets, where messages were lost and this was not
+    accepted.
+    """
     losses = find_losses(lake, table, topic)
     if losses:
         gaps = "; ".join(
@@ -151,7 +153,7 @@ def check_nothing_lost(lake: LakePaths, table: Table, topic: Topic) -> None:
             f"of topic id {loss['kafka_topic_id']} ({loss['reason']})"
             for loss in losses
         )
-        raise MessagesLost(
+        raise MessagesLostError(
             f"messages of topic {topic.name} are gone from the broker before they were read: {gaps}. "
             f"To go on without them: music-lakehouse accept-loss {topic.name}"
         )
@@ -171,7 +173,9 @@ def epoch(lake: LakePaths, topic: Topic) -> int:
 
 
 def starting_offsets(lake: LakePaths, table: Table, topic: Topic) -> dict[int, int]:
-    """Where a query without a checkpoint has to begin, for every partition: behind what was read or accepted as lost."""
+    """Where a query without a checkpoint has to begin, for every partition: behind what was read or accepted as
+    lost.
+    """
     read = read_up_to(lake, table, topic)
     starts = {}
     for partition, (first, end) in topic.offsets.items():

@@ -1,4 +1,6 @@
-"""Slowly changing dimensions of type 2: from evidence of what held when, in any order, to versions without gap or overlap."""
+"""Slowly changing dimensions of type 2: from evidence of what held when, in any order, to versions without gap or
+overlap.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,12 @@ def versions(
 ) -> DataFrame:
     """One row a version of a key: the stretch of time in which none of the tracked columns changed.
 
-    In: one row an evidence, in any order, repeats allowed: the key, the time `at`, the tracked columns, and `order`, which
-    ranks evidence of one time (ascending, null first; then by the tracked columns), of which the last holds. A null in a
-    `carried` column means unknown and is filled with the last known value before it, or with the given one where there is
-    none.
-    Out: key, `start` (inclusive), `end` (exclusive, null while the version holds), tracked. Neighbours differ in at least
-    one tracked column; each version ends where the next starts. The result depends on the set of evidence alone.
+    In: one row an evidence, in any order, repeats allowed: the key, the time `at`, the tracked columns, and `order`,
+    which ranks evidence of one time (ascending, null first; then by the tracked columns), of which the last holds. A
+    null in a `carried` column means unknown and is filled with the last known value before it, or with the given one
+    where there is none.
+    Out: key, `start` (inclusive), `end` (exclusive, null while the version holds), tracked. Neighbours differ in at
+    least one tracked column; each version ends where the next starts. The result depends on the set of evidence alone.
     """
     ranked = Window.partitionBy(*key).orderBy(at, *order, *tracked)
     so_far = ranked.rowsBetween(Window.unboundedPreceding, Window.currentRow)

@@ -10,12 +10,16 @@ CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name, its Spark SQL type, and what a reader should know of it."""
+    """A column: its name, its Spark SQL type, and what a reader should know of it.
+
+    `sources` are the columns that it comes from, as layer.table.column.
+    """
 
     name: str
     type: str
     comment: str
     pii: bool = False
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

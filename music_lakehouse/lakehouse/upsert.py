@@ -36,8 +36,8 @@ def difference(desired: DataFrame, current: DataFrame, table: Table, *, delete: 
     """The rows in which `desired` and `current` differ, by the table's key.
 
     Out: the table's columns and `_operation`: `insert` (the key is only in desired), `update` (another column differs;
-    the desired row), `delete` (the key is only in current; just the key's columns count). Without `delete`, current rows
-    that are not desired are left alone. In: both have at most one row a key; keys are compared null-safely.
+    the desired row), `delete` (the key is only in current; just the key's columns count). Without `delete`, current
+    rows that are not desired are left alone. In: both have at most one row a key; keys are compared null-safely.
     """
     desired = conform(desired, table).withColumn("_in", F.lit(True)).alias("d")
     current = conform(current, table).withColumn("_in", F.lit(True)).alias("c")

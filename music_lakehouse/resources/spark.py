@@ -18,7 +18,7 @@ CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
 
-class SessionWithoutDelta(RuntimeError):
+class SessionWithoutDeltaError(RuntimeError):
     """The session that Spark returned cannot write Delta tables."""
 
 
@@ -42,7 +42,7 @@ class SparkResource(LazyPySparkResource):
 
     @property
     def spark_session(self) -> SparkSession:
-        """The session. Raises SessionWithoutDelta where the one that is active, or the server's, lacks Delta."""
+        """The session. Raises SessionWithoutDeltaError where the one that is active, or the server's, lacks Delta."""
         self._init_session()
         session: SparkSession = self._spark_session
         return session
@@ -53,8 +53,8 @@ class SparkResource(LazyPySparkResource):
         self._made = self.remote is not None or SparkSession.getActiveSession() is None
         session = self._builder().getOrCreate()
         if EXTENSION not in (session.conf.get("spark.sql.extensions", "") or ""):
-            raise SessionWithoutDelta(
-                f"the Spark session at {self.remote or self.master} lacks Delta: stop the session that was made before in "
+            raise SessionWithoutDeltaError(
+                f"the Spark session at {self.remote or self.master} lacks Delta: stop the session made before in "
                 f"this process, or start the server with spark.sql.extensions={EXTENSION} and the jars of `make setup`"
             )
         self._spark_session = session
@@ -68,6 +68,10 @@ class SparkResource(LazyPySparkResource):
         return builder
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the session's queries, and the session where this resource made it; harmless where there is none."""
         if self._spark_session is None:
             return
         session, self._spark_session = self._spark_session, None
@@ -81,7 +85,7 @@ def session_settings() -> dict[str, str]:
     """Settings of a session, which a Spark Connect client may set too."""
     return {
         "spark.sql.session.timeZone": "UTC",
-        # Spark's default, INT96, has no statistics to prune by, and Arrow reads it in nanoseconds: to the year 2262 only.
+        # Spark's default, INT96, has no statistics to prune by, and Arrow reads it in nanoseconds: to 2262 only.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
         "spark.databricks.delta.snapshotPartitions": "2",

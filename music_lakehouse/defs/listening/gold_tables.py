@@ -22,7 +22,8 @@ _NAMES = (
 FACT_STREAMS = Table(
     layer="gold",
     name="fact_streams",
-    description="One row a distinct listen event with a user, a song and an artist. Keys are of the dimension rows that "
+    description="One row a distinct listen event with a user, a song and an artist. Keys are of the dimension rows "
+    "that "
     "hold, the user's of the version that held at `ts`.",
     columns=(
         _EVENT,
@@ -70,7 +71,8 @@ WIDE_STREAMS = Table(
 DAILY_USER_SUMMARY = Table(
     layer="gold",
     name="daily_user_summary",
-    description="One row a day, user, name and subscription: what was listened to. Equal to the GROUP BY over wide_streams.",
+    description="One row a day, user, name and subscription: what was listened to. Equal to the GROUP BY over "
+    "wide_streams.",
     columns=(
         _DATE,
         _USER,
@@ -103,7 +105,8 @@ DAILY_LOCATION_SUMMARY = Table(
 ARTIST_POPULARITY = Table(
     layer="gold",
     name="artist_popularity",
-    description="One row an artist: how much and by how many it was listened to. Equal to the GROUP BY over wide_streams.",
+    description="One row an artist: how much and by how many it was listened to. Equal to the GROUP BY over "
+    "wide_streams.",
     columns=(
         Column("artistName", "STRING", "the artist"),
         Column("total_streams", "BIGINT", "listen events"),
@@ -117,7 +120,8 @@ ARTIST_POPULARITY = Table(
 ACTIVE_USERS = Table(
     layer="gold",
     name="active_users",
-    description="One row a user seen in the 30 minutes up to and including the newest event in the lake, with the latest "
+    description="One row a user seen in the 30 minutes up to and including the newest event in the lake, with the "
+    "latest "
     "session.",
     columns=(
         _USER,

@@ -20,7 +20,8 @@ _REGISTRATION = Column("registration_time", "TIMESTAMP", "the earliest registrat
 DIM_USERS = Table(
     layer="silver",
     name="dim_users",
-    description="Slowly changing dimension type 2: one row a version of a user, half-open, without gap or overlap. From "
+    description="Slowly changing dimension type 2: one row a version of a user, half-open, without gap or overlap. "
+    "From "
     "listens, page views, log-ins and subscription changes, whatever their order of arrival.",
     columns=(
         Column("userKey", "STRING", "the version: key of userId and row_activation_date in epoch milliseconds"),
@@ -37,7 +38,8 @@ DIM_USERS = Table(
 DIM_SONGS = Table(
     layer="silver",
     name="dim_songs",
-    description="One row a song: a cleaned (title, artist name) of songs.csv or of a listen event; and one unknown member.",
+    description="One row a song: a cleaned (title, artist name) of songs.csv or of a listen event; and one unknown "
+    "member.",
     columns=(
         Column("songKey", "STRING", "the song: key of title and artistName"),
         Column("songId", "STRING", "Million Song id; null for a song that only events know"),

@@ -26,10 +26,10 @@ def rules(topic: str) -> list[Rule]:
 
     def required(name: str, predicate: str, description: str) -> Rule:
         # Of a message that is no object, that it lacks fields would say nothing more.
-        return Rule(name, f"NOT {IS_OBJECT} OR ({predicate})", Action.DROP, description, threshold=0.05)
+        return Rule(name, f"NOT {IS_OBJECT} OR ({predicate})", Action.DROP, description, threshold=0.05, limit=0.5)
 
     common = [
-        Rule("json_object", IS_OBJECT, Action.DROP, "the message is one JSON object in UTF-8", threshold=0.05),
+        Rule("json_object", IS_OBJECT, Action.DROP, "the message is one JSON object in UTF-8", 0.05, 0.5),
         required("ts_present", "ts IS NOT NULL", "`ts` is there and an integer"),
         required(
             "ts_since_2000",

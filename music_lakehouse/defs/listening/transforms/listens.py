@@ -10,7 +10,8 @@ from music_lakehouse.defs.listening.transforms.text import clean_text, key
 
 
 def cleaned_listens(listen_events: DataFrame) -> DataFrame:
-    """One row a delivery of a listen event: its identity, user, cleaned song, artist and place, and all keys but userKey.
+    """One row a delivery of a listen event: its identity, user, cleaned song, artist and place, and all keys but
+    userKey.
 
     A key is null where its parts are missing; locationKey is the unknown member's where all five are.
     """

@@ -43,7 +43,9 @@ def rekeyed_intervals(changed_versions: DataFrame) -> DataFrame:
 def wide_streams(
     facts: DataFrame, users: DataFrame, songs: DataFrame, artists: DataFrame, places: DataFrame, hours: DataFrame
 ) -> DataFrame:
-    """Rows of wide_streams: the facts joined with the dimension rows that their keys name; no fact is lost or doubled."""
+    """Rows of wide_streams: the facts joined with the dimension rows that their keys name; no fact is lost or
+    doubled.
+    """
     return (
         facts.withColumnRenamed("ts", "timestamp")
         .join(users.select("userKey", "firstName", "lastName", "gender", "level"), "userKey", "left")

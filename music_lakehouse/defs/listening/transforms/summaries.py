@@ -34,8 +34,8 @@ def artist_popularity(streams: DataFrame) -> DataFrame:
 
 
 def active_users(profiles: DataFrame, sessions: DataFrame, newest: object) -> DataFrame:
-    """Rows of active_users: users seen in the 30 minutes up to and including `newest` (a UTC timestamp), with their latest
-    session; one without any session has none, and the profile's level."""
+    """Rows of active_users: users seen in the 30 minutes up to and including `newest` (a UTC timestamp), with their
+    latest session; one without any session has none, and the profile's level."""
     since = F.lit(newest).cast("timestamp") - F.expr(f"INTERVAL {ACTIVE_MINUTES} MINUTES")
     active = profiles.where(F.col("last_seen") >= since).select("userId", F.col("level").alias("profile_level"))
     latest = (

@@ -46,10 +46,11 @@ class Parsed:
 
 
 def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
-    """Take what is new in the topic's raw table into bronze and quarantine: every raw row is in exactly one of them, once.
+    """Take what is new in the topic's raw table into bronze and quarantine: every raw row is in exactly one of them,
+    once.
 
-    Each micro-batch takes about `max_bytes` of raw files ("64m"). A batch that is repeated, or a query whose checkpoint is
-    gone, adds nothing twice.
+    Each micro-batch takes about `max_bytes` of raw files ("64m"). A batch that is repeated, or a query whose
+    checkpoint is gone, adds nothing twice.
     """
     started = time.monotonic()
     lake.create(BRONZE[topic])

@@ -1,0 +1,18 @@
+"""The code location: everything that Dagster knows of the lakehouse."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from music_lakehouse.defs.listening.assets import ASSETS
+from music_lakehouse.defs.listening.jobs import audit, streaming_pipeline, whole_tables
+from music_lakehouse.resources.build import build_resources
+from music_lakehouse.settings import Settings
+
+defs = dg.Definitions(
+    assets=ASSETS,
+    asset_checks=[whole_tables],
+    jobs=[streaming_pipeline, audit],
+    resources=build_resources(Settings()),
+    executor=dg.in_process_executor,
+)

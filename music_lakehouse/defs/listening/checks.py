@@ -1,0 +1,319 @@
+"""What the listening tables are checked for: their expectations and the laws, as SQL over what a run touched.
+
+`touched` are the rows that the run wrote, `current` the table (of a table by day, the touched days). The audit
+evaluates the same over everything.
+"""
+
+from __future__ import annotations
+
+from music_lakehouse.defs.listening import gold_tables as gold
+from music_lakehouse.defs.listening import silver_tables as silver
+from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
+from music_lakehouse.lakehouse.checks import Check
+from music_lakehouse.lakehouse.tables import Table
+
+
+def _count(full_name: str) -> str:
+    return f"(SELECT rows FROM row_counts WHERE name = '{full_name}')"
+
+
+def _rows(name: str, description: str, broken: str, *, threshold: float = 0.0, error: bool = True) -> Check:
+    """A check of each touched row by itself: `broken` says when it fails."""
+    sql = f"SELECT count(*) AS rows, count(*) FILTER (WHERE {broken}) AS failed FROM touched"
+    return Check(name, description, sql, threshold, error)
+
+
+def _key_is_unique(table: Table) -> list[Check]:
+    columns = ", ".join(f'"{name}"' for name in table.key)
+    return [
+        Check(
+            "key_unique",
+            f"no two rows have the same {columns}",
+            f"SELECT (SELECT count(*) FROM touched) AS rows, count(*) AS failed FROM "
+            f"(SELECT {columns} FROM current GROUP BY ALL HAVING count(*) > 1)",
+        )
+    ]
+
+
+def _key_is_there(table: Table) -> list[Check]:
+    return [_rows("key_not_null", "the key is there", " OR ".join(f'"{name}" IS NULL' for name in table.key))]
+
+
+def _raw(topic: str) -> list[Check]:
+    del topic
+    return [
+        Check(
+            "no_offset_twice",
+            "law 1: no message is there twice",
+            """
+            SELECT count(*) AS rows, count(*) - count(DISTINCT (kafka_topic_id, kafka_partition, kafka_offset)) AS
+            failed FROM current SEMI JOIN (
+                SELECT kafka_topic_id, kafka_partition, min(kafka_offset) AS first, max(kafka_offset) AS last
+                FROM touched GROUP BY ALL
+            ) AS read
+            ON current.kafka_topic_id = read.kafka_topic_id AND current.kafka_partition = read.kafka_partition
+            AND current.kafka_offset BETWEEN read.first AND read.last
+            """,
+        ),
+        Check(
+            "offsets_continuous",
+            "the offsets that were read have no gaps (transactions and compaction leave some)",
+            """
+            SELECT sum(span) AS rows, sum(span - messages) AS failed FROM (
+                SELECT max(kafka_offset) - min(kafka_offset) + 1 AS span, count(DISTINCT kafka_offset) AS messages
+                FROM touched GROUP BY kafka_topic_id, kafka_partition
+            )
+            """,
+            error=False,
+        ),
+        _rows(
+            "looks_like_json",
+            "messages look like a JSON object",
+            r"value IS NULL OR NOT regexp_matches(value, '^\s*\{') OR NOT regexp_matches(value, '\}\s*$')",
+            threshold=0.05,
+            error=False,
+        ),
+    ]
+
+
+def _bronze(topic: str) -> list[Check]:
+    return [
+        Check(
+            "raw_is_bronze_and_quarantine",
+            "law 1: every raw message is in bronze or in quarantine",
+            f"""
+            SELECT raw AS rows, abs(raw - bronze - refused) AS failed, raw, bronze, refused FROM (
+                SELECT {_count(f"raw.{topic}")} AS raw, {_count(f"bronze.{topic}")} AS bronze,
+                       (SELECT count(*) FROM "bronze.quarantine" WHERE topic = '{topic}') AS refused
+            )
+            """,
+        ),
+        _rows(
+            "nothing_rescued",
+            "all fields are known and fit their types",
+            "_rescued_data IS NOT NULL",
+            threshold=0.05,
+            error=False,
+        ),
+        Check(
+            "delivered_once",
+            "events are delivered once",
+            "SELECT count(*) AS rows, count(*) - count(DISTINCT event_id) AS failed FROM touched",
+            threshold=0.05,
+            error=False,
+        ),
+        Check(
+            "newest_event_is_recent",
+            "the newest event is less than a day old (a replay of past events is not)",
+            """
+            SELECT 1 AS rows, CASE WHEN max(timestamp)::TIMESTAMP < now()::TIMESTAMP - INTERVAL 1 DAY THEN 1 ELSE 0 END
+            AS failed, max(timestamp)::TIMESTAMP::VARCHAR AS newest FROM touched
+            """,
+            error=False,
+        ),
+    ]
+
+
+_PLAUSIBLE_PLACE = (
+    "latitude NOT BETWEEN -90 AND 90 OR longitude NOT BETWEEN -180 AND 180 OR (latitude IS NULL) <> (longitude IS NULL)"
+)
+_USERS = "current SEMI JOIN touched USING (userId)"
+_SCD2 = [
+    Check(
+        "one_current_row",
+        "law 4: every user has exactly one current row",
+        f"""
+        SELECT count(*) AS rows, count(*) FILTER (WHERE current_rows <> 1) AS failed FROM (
+            SELECT userId, count(*) FILTER (WHERE current_row = 1) AS current_rows FROM {_USERS} GROUP BY userId
+        )
+        """,
+    ),
+    Check(
+        "no_gap_no_overlap",
+        "law 4: each version of a user ends where the next one starts",
+        f"""
+        SELECT count(*) AS rows, count(*) FILTER (
+            WHERE row_expiration_date <= row_activation_date
+            OR row_expiration_date <> coalesce(next_start, TIMESTAMPTZ '{silver.OPEN_END}+00')
+        ) AS failed FROM (
+            SELECT *, lead(row_activation_date) OVER (PARTITION BY userId ORDER BY row_activation_date) AS next_start
+            FROM {_USERS}
+        )
+        """,
+    ),
+    Check(
+        "neighbours_differ",
+        "law 4: two neighbouring versions of a user never show the same",
+        f"""
+        SELECT count(*) AS rows, count(*) FILTER (WHERE shown = previous) AS failed FROM (
+            SELECT (level, firstName, lastName, gender) AS shown,
+                   lag((level, firstName, lastName, gender)) OVER (PARTITION BY userId ORDER BY row_activation_date)
+                   AS previous
+            FROM {_USERS}
+        )
+        """,
+    ),
+]
+
+
+def _resolves(key: str, dimension: Table) -> str:
+    return f"""
+        SELECT '{dimension.name}' AS dimension, count(*) AS missing FROM touched
+        WHERE {key} IS NULL OR {key} NOT IN (SELECT {key} FROM "{dimension.full_name}")
+    """
+
+
+_KEYS_RESOLVE = " UNION ALL ".join(
+    _resolves(key, dimension)
+    for key, dimension in (
+        ("userKey", silver.DIM_USERS),
+        ("songKey", silver.DIM_SONGS),
+        ("artistKey", silver.DIM_ARTISTS),
+        ("locationKey", silver.DIM_LOCATION),
+        ("dateKey", silver.DIM_DATETIME),
+    )
+)
+_NAMED = r"nullif(trim(replace({}, '\', ''), ' \"'), '') IS NOT NULL".replace('\\"', '"')
+_STREAMABLE = f"userId IS NOT NULL AND {_NAMED.format('song')} AND {_NAMED.format('artist')}"
+_TOUCHED_TIMES = """
+    "timestamp" >= (SELECT min(date_part)::TIMESTAMP FROM touched)::TIMESTAMPTZ
+    AND "timestamp" < (SELECT (max(date_part) + 1)::TIMESTAMP FROM touched)::TIMESTAMPTZ
+    AND CAST("timestamp" AS DATE) IN (SELECT date_part FROM touched)
+"""
+
+CHECKS: dict[Table, list[Check]] = {
+    **{RAW[topic]: _raw(topic) for topic in RAW},
+    **{BRONZE[topic]: _bronze(topic) for topic in BRONZE},
+    QUARANTINE: [_rows("has_a_reason", "every refused message has a reason", "reasons IS NULL OR len(reasons) = 0")],
+    silver.DIM_USERS: [*_key_is_there(silver.DIM_USERS), *_key_is_unique(silver.DIM_USERS), *_SCD2],
+    silver.DIM_SONGS: [
+        *_key_is_there(silver.DIM_SONGS),
+        *_key_is_unique(silver.DIM_SONGS),
+        _rows(
+            "duration_plausible",
+            "songs last between a second and an hour",
+            "songKey <> 'unknown' AND (duration IS NULL OR duration NOT BETWEEN 1 AND 3600)",
+            threshold=0.05,
+            error=False,
+        ),
+        _rows(
+            "known_to_reference",
+            "songs are in songs.csv",
+            "songKey <> 'unknown' AND songId IS NULL",
+            threshold=0.5,
+            error=False,
+        ),
+    ],
+    silver.DIM_ARTISTS: [
+        *_key_is_there(silver.DIM_ARTISTS),
+        *_key_is_unique(silver.DIM_ARTISTS),
+        _rows("place_plausible", "coordinates are on the globe", _PLAUSIBLE_PLACE, threshold=0.01, error=False),
+    ],
+    silver.DIM_LOCATION: [
+        *_key_is_there(silver.DIM_LOCATION),
+        *_key_is_unique(silver.DIM_LOCATION),
+        _rows("place_plausible", "coordinates are on the globe", _PLAUSIBLE_PLACE, threshold=0.01, error=False),
+        _rows(
+            "state_known",
+            "states are in state_codes.csv",
+            f"locationKey <> 'unknown' AND stateName = '{silver.UNKNOWN_STATE}'",
+            threshold=0.05,
+            error=False,
+        ),
+    ],
+    silver.DIM_DATETIME: [
+        *_key_is_there(silver.DIM_DATETIME),
+        *_key_is_unique(silver.DIM_DATETIME),
+        _rows("whole_hours", "keys are whole hours", "dateKey % 3600 <> 0 OR epoch(date) <> dateKey"),
+    ],
+    silver.USER_PROFILES: [
+        *_key_is_there(silver.USER_PROFILES),
+        *_key_is_unique(silver.USER_PROFILES),
+        _rows("seen_in_order", "a user is not last seen before first seen", "last_seen < first_seen"),
+    ],
+    silver.USER_SESSIONS: [
+        *_key_is_there(silver.USER_SESSIONS),
+        *_key_is_unique(silver.USER_SESSIONS),
+        _rows(
+            "figures_plausible",
+            "a session ends after it starts, and has at least as many events as songs",
+            "session_end < session_start OR events < songs OR events < 1 OR listened_seconds < 0",
+        ),
+    ],
+    gold.FACT_STREAMS: [
+        *_key_is_there(gold.FACT_STREAMS),
+        *_key_is_unique(gold.FACT_STREAMS),
+        Check(
+            "keys_resolve",
+            "law 3: every key is in its dimension",
+            f"SELECT (SELECT count(*) FROM touched) AS rows, sum(missing) AS failed, "
+            f"string_agg(dimension, ', ') FILTER (WHERE missing > 0) AS dimensions FROM ({_KEYS_RESOLVE})",
+        ),
+        Check(
+            "all_streams_of_bronze",
+            "law 2: facts are the distinct listen events with a user, a song and an artist",
+            f"""
+            SELECT streams AS rows, abs(streams - facts) AS failed, streams, facts FROM (
+                SELECT (SELECT count(DISTINCT event_id) FROM "bronze.listen_events"
+                        WHERE {_STREAMABLE} AND {_TOUCHED_TIMES}) AS streams,
+                       (SELECT count(*) FROM current) AS facts
+            )
+            """,
+        ),
+        Check(
+            "level_of_the_time",
+            "law 3: the version of the user has the level that the event carried",
+            f"""
+            SELECT count(*) AS rows, count(*) FILTER (WHERE differ AND NOT ambiguous) AS failed,
+                   count(*) FILTER (WHERE differ AND ambiguous) AS ambiguous FROM (
+                SELECT u.level <> any_value(b.level) AS differ, count(DISTINCT b.level) > 1 AS ambiguous
+                FROM touched AS t JOIN "silver.dim_users" AS u USING (userKey)
+                JOIN (SELECT userId, "timestamp", level FROM "bronze.listen_events" WHERE {_TOUCHED_TIMES}) AS b
+                ON b.userId = t.userId AND b."timestamp" = t.ts
+                GROUP BY t.event_id, u.level
+            )
+            """,
+        ),
+        _rows(
+            "place_known",
+            "events have a place",
+            "locationKey = 'unknown'",
+            threshold=0.2,
+            error=False,
+        ),
+    ],
+    gold.WIDE_STREAMS: [
+        *_key_is_there(gold.WIDE_STREAMS),
+        Check(
+            "row_for_row",
+            "law 2: wide_streams has the rows of fact_streams",
+            f"""
+            SELECT facts AS rows, abs(facts - wide) AS failed, facts, wide
+            FROM (SELECT {_count("gold.fact_streams")} AS facts, {_count("gold.wide_streams")} AS wide)
+            """,
+        ),
+        _rows(
+            "joined",
+            "every stream found its user, song, artist and hour",
+            "level IS NULL OR songName IS NULL OR artistName IS NULL OR dateHour IS NULL",
+        ),
+    ],
+    **{
+        table: [
+            *_key_is_unique(table),
+            Check(
+                "sum_is_facts",
+                "law 5: total_streams add up to the facts",
+                f"""
+                SELECT facts AS rows, abs(facts - streams) AS failed, facts, streams FROM (
+                    SELECT {_count("gold.fact_streams")} AS facts,
+                           (SELECT coalesce(sum(total_streams), 0) FROM "{table.full_name}") AS streams
+                )
+                """,
+            ),
+        ]
+        for table in (gold.DAILY_USER_SUMMARY, gold.DAILY_LOCATION_SUMMARY, gold.ARTIST_POPULARITY)
+    },
+    gold.ACTIVE_USERS: [*_key_is_there(gold.ACTIVE_USERS), *_key_is_unique(gold.ACTIVE_USERS)],
+}
+"""The checks of each table, evaluated after each run over what it touched, and by the job `audit` over everything."""

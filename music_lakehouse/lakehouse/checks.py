@@ -1,0 +1,134 @@
+"""Checks of tables in SQL, over what a run touched or over everything: DuckDB on delta-rs, no JVM."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.tables import Table
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check as one SQL query that gives one row: `failed` (rows that break it), `rows` (rows looked at), and whatever
+    else a reader should see.
+
+    The query reads `touched` (the rows that the run wrote, or the whole table in an audit), `current` (the table, or
+    of a table partitioned by day the days that were touched), other tables as `"layer.table"`, and `row_counts`
+    (`name`, `rows`: the rows of other tables, from their logs). It passes while `failed` is
+    at most `threshold` of `rows`. An `error` stops what is downstream, a warning does not.
+    """
+
+    name: str
+    description: str
+    sql: str
+    threshold: float = 0.0
+    error: bool = True
+
+    @property
+    def tables(self) -> set[str]:
+        """Other tables that the query reads, as layer.table."""
+        return set(re.findall(r'"(\w+\.\w+)"', self.sql))
+
+    @property
+    def counted(self) -> set[str]:
+        """Tables of which it only reads how many rows they have."""
+        return set(re.findall(r"name = '(\w+\.\w+)'", self.sql)) if "row_counts" in self.sql else set()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one check fared."""
+
+    check: Check
+    rows: int
+    failed: int
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        return self.failed <= self.check.threshold * self.rows
+
+
+def evaluate(
+    lake: LakePaths,
+    table: Table,
+    checks: Sequence[Check],
+    *,
+    since: int | None,
+    find_table: Callable[[str], Table],
+) -> list[Outcome]:
+    """Evaluate the checks over the rows that were written to the table after its version `since`; None: over all.
+
+    `find_table` gives the declaration of a table that a query names as layer.table.
+    """
+    if not checks:
+        return []
+    with duckdb.connect() as connection:
+        feed = _feed(lake, table, since)
+        connection.register("feed", feed)
+        kinds = " WHERE _change_type IN ('insert', 'update_postimage')" if "_change_type" in feed.schema.names else ""
+        connection.execute(f"CREATE VIEW touched AS SELECT * FROM feed{kinds}")
+        connection.register("current", _dataset(lake, table, _touched_days(connection, table, since)))
+        for name in sorted(set().union(*(check.tables for check in checks))):
+            connection.register(name, _dataset(lake, find_table(name), None))
+        counted = sorted(set().union(*(check.counted for check in checks)))
+        counts = {"name": counted, "rows": [lake.rows(find_table(name)) for name in counted]}
+        connection.register("row_counts", pa.table(counts, schema=pa.schema({"name": pa.string(), "rows": pa.int64()})))
+        return [_outcome(connection, table, check) for check in checks]
+
+
+def _outcome(connection: duckdb.DuckDBPyConnection, table: Table, check: Check) -> Outcome:
+    try:
+        result = connection.execute(check.sql)
+    except duckdb.Error as error:
+        raise ValueError(f"the check {check.name} of {table.full_name} cannot be evaluated: {error}") from error
+    names = [column[0] for column in result.description or ()]
+    values = dict(zip(names, result.fetchone() or (), strict=True))
+    return Outcome(check, values.pop("rows") or 0, values.pop("failed") or 0, values)
+
+
+def _feed(lake: LakePaths, table: Table, since: int | None) -> pa.Table | ds.Dataset:
+    found = delta.open_table(lake.path(table))
+    if found is None or since is None:
+        return _dataset(lake, table, None)
+    if since >= found.version():
+        return found.to_pyarrow_dataset().head(0)
+    return pa.table(found.load_cdf(starting_version=since + 1))
+
+
+def _touched_days(connection: duckdb.DuckDBPyConnection, table: Table, since: int | None) -> list[str] | None:
+    if since is None or "date_part" not in table.partition_by:
+        return None
+    rows = connection.execute("SELECT DISTINCT CAST(date_part AS VARCHAR) FROM touched").fetchall()
+    return [day for (day,) in rows]
+
+
+def _dataset(lake: LakePaths, table: Table, days: list[str] | None) -> pa.Table | ds.Dataset:
+    found = delta.open_table(lake.path(table))
+    if found is None:
+        return pa.table({column.name: pa.array([], _ARROW.get(column.type, pa.string())) for column in table.columns})
+    if days is None:
+        return found.to_pyarrow_dataset()
+    if not days:
+        return found.to_pyarrow_dataset().head(0)
+    return found.to_pyarrow_dataset(partitions=[("date_part", "in", days)])
+
+
+_ARROW = {
+    "BIGINT": pa.int64(),
+    "INT": pa.int32(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "DATE": pa.date32(),
+    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+    "ARRAY<STRING>": pa.list_(pa.string()),
+}

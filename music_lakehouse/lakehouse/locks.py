@@ -1,0 +1,173 @@
+"""One writer a lake: a lock that names its holder's processes, and outlives none of them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import psutil
+
+HEARTBEAT_SECONDS = 20.0
+# A holder on another host can only be judged by its heartbeat.
+STALE_SECONDS = 180.0
+
+
+class LakeLockedError(RuntimeError):
+    """Another run holds the lake."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that cannot be mistaken for a later one with the same id: with its start time (epoch seconds)."""
+
+    pid: int
+    started: float
+
+    @staticmethod
+    def of(pid: int) -> Process:
+        return Process(pid, psutil.Process(pid).create_time())
+
+    @property
+    def alive(self) -> bool:
+        try:
+            process = psutil.Process(self.pid)
+            return abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lake: the run, its host and boot, and its processes: Python's, and the JVM's, which may still commit
+    when Python was killed."""
+
+    run_id: str
+    host: str
+    boot: str
+    processes: tuple[Process, ...]
+    heartbeat: float = field(default_factory=time.time)
+
+    @property
+    def alive(self) -> bool:
+        if self.host != socket.gethostname():
+            return time.time() - self.heartbeat < STALE_SECONDS
+        return self.boot == _boot() and any(process.alive for process in self.processes)
+
+    def __str__(self) -> str:
+        pids = ", ".join(str(process.pid) for process in self.processes)
+        return f"run {self.run_id} on {self.host} (processes {pids})"
+
+
+class LakeLock:
+    """The lock of the lake at `root`, held by this process for one run at a time.
+
+    On a local disk it lies in the lake, as `_lock`. For a lake in an object store it lies on this host only, beside
+    Dagster's instance or in the temporary directory: there, Delta's own commits guard against other hosts.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._file = lock_file(root)
+        self._held: Holder | None = None
+        self._stop = threading.Event()
+
+    def acquire(self, run_id: str, *, wait_seconds: float = 0.0) -> None:
+        """Take the lock. Raises LakeLockedError, naming the holder, where it isn't free within `wait_seconds`."""
+        deadline = time.monotonic() + wait_seconds
+        mine = Holder(run_id, socket.gethostname(), _boot(), (Process.of(os.getpid()),))
+        while True:
+            with self._guarded():
+                other = self._read()
+                if other is None or not other.alive:
+                    self._write(mine)
+                    break
+            if time.monotonic() >= deadline:
+                raise LakeLockedError(
+                    f"the lake is held by {other}: wait until it has ended, or stop it; "
+                    f"its lock is {self._file} and lapses with its processes"
+                )
+            time.sleep(0.5)
+        self._held = mine
+        self._stop.clear()
+        threading.Thread(target=self._beat, name="lake-lock-heartbeat", daemon=True).start()
+
+    def add_children(self) -> None:
+        """Name this process's Java children too: the lock is theirs as well until they end."""
+        if self._held is None:
+            return
+        children = psutil.Process().children(recursive=True)
+        jvms = [Process(child.pid, child.create_time()) for child in children if "java" in child.name()]
+        self._update(Holder(self._held.run_id, self._held.host, self._held.boot, (self._held.processes[0], *jvms)))
+
+    def release(self) -> None:
+        """Give the lock back; harmless where it isn't held."""
+        self._stop.set()
+        if self._held is None:
+            return
+        with self._guarded():
+            current = self._read()
+            if current is not None and current.run_id == self._held.run_id:
+                self._file.unlink(missing_ok=True)
+        self._held = None
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            held = self._held
+            if held is not None:
+                self._update(Holder(held.run_id, held.host, held.boot, held.processes))
+
+    def _update(self, holder: Holder) -> None:
+        with self._guarded():
+            self._write(holder)
+        self._held = holder
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.with_name(self._file.name + "_guard").open("w") as guard:
+            fcntl.flock(guard, fcntl.LOCK_EX)
+            yield
+
+    def _read(self) -> Holder | None:
+        return read_holder(self._file)
+
+    def _write(self, holder: Holder) -> None:
+        draft = self._file.with_name(self._file.name + "_draft")
+        draft.write_text(json.dumps(asdict(holder)))
+        draft.replace(self._file)
+
+
+def current_holder(root: str) -> Holder | None:
+    """Who holds the lake now; None where nobody does, or nobody who is alive."""
+    holder = read_holder(lock_file(root))
+    return holder if holder is not None and holder.alive else None
+
+
+def read_holder(file: Path) -> Holder | None:
+    try:
+        content = json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    processes = tuple(Process(**process) for process in content.pop("processes"))
+    return Holder(**content, processes=processes)
+
+
+def lock_file(root: str) -> Path:
+    if "://" not in root:
+        return Path(root) / "_lock"
+    home = Path(os.environ.get("DAGSTER_HOME", os.environ.get("TMPDIR", "/tmp")))
+    return home / f"lake-{sha256(root.encode()).hexdigest()[:16]}_lock"
+
+
+def _boot() -> str:
+    """What tells one boot of this host from another."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id")
+    return boot_id.read_text().strip() if boot_id.exists() else str(int(psutil.boot_time()))

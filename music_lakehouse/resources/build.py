@@ -1,0 +1,24 @@
+"""The resources of a code location or a test, from settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from music_lakehouse.resources.files import ReferenceFiles
+from music_lakehouse.resources.kafka import KafkaResource
+from music_lakehouse.resources.lakehouse import LakehouseResource
+from music_lakehouse.resources.spark import SparkResource
+from music_lakehouse.settings import Settings
+
+
+def build_resources(settings: Settings) -> dict[str, Any]:
+    """Dagster resources by name; nothing is started or opened."""
+    spark = SparkResource(master=settings.spark_master, remote=settings.spark_remote)
+    return {
+        "spark": spark,
+        "lakehouse": LakehouseResource(spark=spark, root=settings.lake_uri),
+        "kafka": KafkaResource(
+            bootstrap_servers=settings.kafka_bootstrap_servers, topic_prefix=settings.kafka_topic_prefix
+        ),
+        "reference_files": ReferenceFiles(directory=str(settings.reference_root.absolute())),
+    }

@@ -1,0 +1,45 @@
+"""The lake of a run."""
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from music_lakehouse.lakehouse.lake import Lake, LakePaths
+from music_lakehouse.lakehouse.locks import LakeLock
+from music_lakehouse.resources.spark import SparkResource
+
+
+class LakehouseResource(dg.ConfigurableResource):
+    """The lake, opened for writing at its first use in a run: then the run takes the lake's lock and Spark starts."""
+
+    spark: dg.ResourceDependency[SparkResource]
+    root: str = Field(description="where the Delta tables lie: an absolute path or a Hadoop URI")
+    lock_wait_seconds: float = Field(default=30.0, description="how long a run waits while another holds the lake")
+    _lake: Lake | None = PrivateAttr(default=None)
+    _lock: LakeLock | None = PrivateAttr(default=None)
+    _run_id: str = PrivateAttr(default="")
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        self._run_id = context.run.run_id if context.run else "without a run"
+
+    @property
+    def paths(self) -> LakePaths:
+        """The lake for light reads: takes no lock and starts no JVM."""
+        return LakePaths(self.root)
+
+    @property
+    def lake(self) -> Lake:
+        """The lake for writing. Raises LakeLockedError where another run holds it."""
+        if self._lake is None:
+            self._lock = LakeLock(self.root)
+            self._lock.acquire(self._run_id, wait_seconds=self.lock_wait_seconds)
+            self._lake = Lake(self.root, self.spark.spark_session)
+            self._lock.add_children()
+        return self._lake
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        self._lake = None
+        if self._lock is not None:
+            # The session first: as long as it lives it may still commit.
+            self.spark.close()
+            self._lock.release()
+            self._lock = None
