@@ -199,8 +199,8 @@ def _offsets_in_rows(uri: str, topic_id: str, since: int | None) -> dict[int, in
         rows = pa.table(builder.execute(query)).to_pylist()
         return {row["kafka_partition"]: row["next_offset"] for row in rows}
     offsets: dict[int, int] = {}
-    for batch in table.load_cdf(starting_version=since + 1, columns=columns, allow_out_of_range=True):
-        for row in batch.to_pylist():
-            if row["kafka_topic_id"] == topic_id:
-                offsets[row["kafka_partition"]] = max(offsets.get(row["kafka_partition"], 0), row["kafka_offset"] + 1)
+    feed = pa.table(table.load_cdf(starting_version=since + 1, columns=columns, allow_out_of_range=True))
+    for row in feed.to_pylist():
+        if row["kafka_topic_id"] == topic_id:
+            offsets[row["kafka_partition"]] = max(offsets.get(row["kafka_partition"], 0), row["kafka_offset"] + 1)
     return offsets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 from dagster_pyspark import LazyPySparkResource
@@ -44,8 +44,7 @@ class SparkResource(LazyPySparkResource):
     def spark_session(self) -> SparkSession:
         """The session. Raises SessionWithoutDeltaError where the one that is active, or the server's, lacks Delta."""
         self._init_session()
-        session: SparkSession = self._spark_session
-        return session
+        return cast(SparkSession, self._spark_session)
 
     def _init_session(self) -> None:
         if self._spark_session is not None:
