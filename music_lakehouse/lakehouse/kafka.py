@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from concurrent.futures import TimeoutError as NoAnswerError
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from confluent_kafka.error import KafkaError
 
 from music_lakehouse.settings import Settings
@@ -74,22 +76,32 @@ def spark_options(settings: Settings) -> dict[str, str]:
     return options
 
 
-def describe_topics(settings: Settings, names: Iterable[str]) -> dict[str, Topic]:
-    """The named topics by name, without those that don't exist.
+def describe_topics(
+    settings: Settings, names: Iterable[str], *, timeout_seconds: float = TIMEOUT_SECONDS
+) -> dict[str, Topic]:
+    """The named topics by name, without those that don't exist. Their ends are those of committed messages: behind them
+    may be messages of a transaction that is still open.
 
-    Raises BrokerUnavailableError where no broker answers within five seconds.
+    Raises BrokerUnavailableError where no broker has told all of it within `timeout_seconds`.
     """
-    wanted = list(names)
+    deadline = time.monotonic() + timeout_seconds
     admin = AdminClient(client_config(settings))
     try:
-        known = set(admin.list_topics(timeout=TIMEOUT_SECONDS).topics)
-        described = admin.describe_topics(
-            TopicCollection([name for name in wanted if name in known]), request_timeout=TIMEOUT_SECONDS
-        )
-        ids = {name: str(future.result(TIMEOUT_SECONDS).topic_id) for name, future in described.items()}
-        return {name: _topic(settings, admin, name, topic_id) for name, topic_id in ids.items()}
-    except KafkaException as error:
+        known = admin.list_topics(timeout=timeout_seconds).topics
+        partitions = {name: sorted(known[name].partitions) for name in names if name in known}
+        if not partitions:
+            return {}
+        described = admin.describe_topics(TopicCollection(list(partitions)), request_timeout=_left(deadline))
+        ids = {name: str(future.result(_left(deadline)).topic_id) for name, future in described.items()}
+        places = [TopicPartition(name, partition) for name in partitions for partition in partitions[name]]
+        first = _offsets(admin, places, OffsetSpec.earliest(), _left(deadline))
+        end = _offsets(admin, places, OffsetSpec.latest(), _left(deadline))
+    except (KafkaException, NoAnswerError) as error:
         raise _unavailable(settings, error) from error
+    return {
+        name: Topic(name, ids[name], {p: (first[name, p][0], end[name, p][0]) for p in partitions[name]})
+        for name in partitions
+    }
 
 
 def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int = 2) -> list[str]:
@@ -119,47 +131,38 @@ def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int =
 
 
 def newest_message_time(settings: Settings, topic: Topic) -> int | None:
-    """Kafka's time (epoch milliseconds) of the newest message at the topic's end; None where it is empty.
+    """The greatest of Kafka's times (epoch milliseconds) of the topic's messages; None where it is empty.
 
-    Raises BrokerUnavailableError where no broker answers.
+    Raises BrokerUnavailableError where no broker answers within five seconds.
     """
-    consumer = Consumer(
-        {**client_config(settings), "group.id": "music-lakehouse-observer", "enable.auto.commit": False}
-    )
+    admin = AdminClient(client_config(settings))
+    places = [TopicPartition(topic.name, partition) for partition in topic.offsets]
     try:
-        newest = None
-        for partition, (first, end) in topic.offsets.items():
-            if end == first:
-                continue
-            consumer.assign([TopicPartition(topic.name, partition, end - 1)])
-            message = consumer.poll(TIMEOUT_SECONDS)
-            if message is not None and message.error() is None:
-                newest = max(newest or 0, message.timestamp()[1])
-        return newest
-    except KafkaException as error:
+        newest = _offsets(admin, places, OffsetSpec.max_timestamp(), TIMEOUT_SECONDS)
+    except (KafkaException, NoAnswerError) as error:
         raise _unavailable(settings, error) from error
-    finally:
-        consumer.close()
+    return max((sent for offset, sent in newest.values() if offset >= 0), default=None)
 
 
-def _topic(settings: Settings, admin: AdminClient, name: str, topic_id: str) -> Topic:
-    consumer = Consumer(
-        {**client_config(settings), "group.id": "music-lakehouse-observer", "enable.auto.commit": False}
+def _offsets(
+    admin: AdminClient, places: list[TopicPartition], spec: OffsetSpec, seconds: float
+) -> dict[tuple[str, int], tuple[int, int]]:
+    """By topic and partition, the offset that fits the specification, and its message's time where it asks for one."""
+    asked = admin.list_offsets(
+        dict.fromkeys(places, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=seconds
     )
-    try:
-        metadata = admin.list_topics(name, timeout=TIMEOUT_SECONDS).topics[name]
-        offsets = {
-            partition: consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=TIMEOUT_SECONDS)
-            for partition in sorted(metadata.partitions)
-        }
-        return Topic(name, topic_id, offsets)
-    finally:
-        consumer.close()
+    found = {(place.topic, place.partition): future.result(seconds) for place, future in asked.items()}
+    return {place: (result.offset, result.timestamp) for place, result in found.items()}
 
 
-def _unavailable(settings: Settings, error: KafkaException) -> BrokerUnavailableError:
+def _left(deadline: float) -> float:
+    return max(0.1, deadline - time.monotonic())
+
+
+def _unavailable(settings: Settings, error: KafkaException | NoAnswerError) -> BrokerUnavailableError:
+    why = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
     return BrokerUnavailableError(
-        f"no Kafka broker answers at {settings.kafka_bootstrap_servers} ({error.args[0].str()}): start it "
+        f"no Kafka broker answers at {settings.kafka_bootstrap_servers} ({why}): start it "
         "(`music-lakehouse broker start` starts the embedded one), or set KAFKA_BOOTSTRAP_SERVERS"
     )
 
