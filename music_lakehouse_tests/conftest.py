@@ -1,12 +1,16 @@
-"""What all tests share: the seed, a Kafka broker, and names that no other test uses."""
+"""What all tests share: the seed, a Kafka broker, a Spark session, lakes and names that no other test uses."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
+from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.resources.spark import SparkResource
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 
 DEFAULT_SEED = 20180101
@@ -38,3 +42,20 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
 def topic_prefix() -> str:
     """A prefix for topic names (and consumer groups) that no other test uses."""
     return f"{uuid.uuid4().hex[:8]}-"
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """One Spark session for the whole test run, with Delta and Kafka; nobody may stop it."""
+    resource = SparkResource(
+        master="local[2]",
+        spark_config={"spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "1"},
+    )
+    yield resource.spark_session
+    resource.close()
+
+
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path) -> Lake:
+    """An empty lake of the test's own."""
+    return Lake(str(tmp_path / "lake"), spark)
