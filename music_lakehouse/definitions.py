@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dagster as dg
 
+from music_lakehouse.defs.alerts import failed_check_alert, run_failure_alert
 from music_lakehouse.defs.listening.assets import ASSETS
 from music_lakehouse.defs.listening.jobs import audit, streaming_pipeline, whole_tables
+from music_lakehouse.defs.listening.schedules import daily_audit, reference_files_schedule
+from music_lakehouse.defs.listening.sensors import kafka_observation_sensor, kafka_sensor
 from music_lakehouse.resources.build import build_resources
 from music_lakehouse.settings import Settings
 
@@ -13,6 +16,8 @@ defs = dg.Definitions(
     assets=ASSETS,
     asset_checks=[whole_tables],
     jobs=[streaming_pipeline, audit],
+    schedules=[daily_audit, reference_files_schedule],
+    sensors=[kafka_sensor, kafka_observation_sensor, run_failure_alert, failed_check_alert],
     resources=build_resources(Settings()),
     executor=dg.in_process_executor,
 )

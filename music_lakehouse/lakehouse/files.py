@@ -27,6 +27,11 @@ class CsvFile:
     problems: list[str] = field(default_factory=list)
 
 
+def file_digest(path: Path) -> str | None:
+    """What changes with the file's content, and is None where there is no file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
 def read_csv(path: Path, columns: Sequence[str]) -> CsvFile:
     """Read the columns from a UTF-8 CSV file with a header, with a byte order mark or without, in any order and case.
 

@@ -15,6 +15,9 @@ from confluent_kafka.error import KafkaError
 from music_lakehouse.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
+EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
 
 
 class BrokerUnavailableError(RuntimeError):
@@ -94,8 +97,8 @@ def describe_topics(
         described = admin.describe_topics(TopicCollection(list(partitions)), request_timeout=_left(deadline))
         ids = {name: str(future.result(_left(deadline)).topic_id) for name, future in described.items()}
         places = [TopicPartition(name, partition) for name in partitions for partition in partitions[name]]
-        first = _offsets(admin, places, OffsetSpec.earliest(), _left(deadline))
-        end = _offsets(admin, places, OffsetSpec.latest(), _left(deadline))
+        first = _offsets(admin, places, EARLIEST, _left(deadline))
+        end = _offsets(admin, places, LATEST, _left(deadline))
     except (KafkaException, NoAnswerError) as error:
         raise _unavailable(settings, error) from error
     return {
@@ -138,7 +141,7 @@ def newest_message_time(settings: Settings, topic: Topic) -> int | None:
     admin = AdminClient(client_config(settings))
     places = [TopicPartition(topic.name, partition) for partition in topic.offsets]
     try:
-        newest = _offsets(admin, places, OffsetSpec.max_timestamp(), TIMEOUT_SECONDS)
+        newest = _offsets(admin, places, NEWEST, TIMEOUT_SECONDS)
     except (KafkaException, NoAnswerError) as error:
         raise _unavailable(settings, error) from error
     return max((sent for offset, sent in newest.values() if offset >= 0), default=None)

@@ -11,8 +11,8 @@ from pyspark.sql import DataFrame
 
 from music_lakehouse.lakehouse.changes import forget_positions, read_source_position, record_source_position
 from music_lakehouse.lakehouse.delta import TableState
-from music_lakehouse.lakehouse.files import read_csv
-from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.files import file_digest, read_csv
+from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 
@@ -42,7 +42,7 @@ def load_reference(lake: Lake, reference: Reference, directory: Path) -> Referen
     if lake.create(reference.table):
         forget_positions(lake, reference.table.full_name)
     file = read_csv(directory / reference.file_name, [column.name for column in reference.columns])
-    position = TableState(file.digest or "missing", 0)
+    position = _position(file.digest)
     written = Written()
     if read_source_position(lake, reference.table.full_name, reference.file_name) != position:
         lines = (
@@ -53,3 +53,15 @@ def load_reference(lake: Lake, reference: Reference, directory: Path) -> Referen
         written = make_equal(lake, reference.table, reference.transform(lines), delete=True)
         record_source_position(lake, reference.table.full_name, reference.file_name, position)
     return ReferenceReport(written, file.problems, time.monotonic() - started)
+
+
+def is_outdated(lake: LakePaths, reference: Reference, directory: Path) -> bool:
+    """Whether the file is another one than was loaded last. A file that never was there is none. Reads no more than
+    the file and the lake's positions."""
+    digest = file_digest(directory / reference.file_name)
+    loaded = read_source_position(lake, reference.table.full_name, reference.file_name)
+    return digest is not None if loaded is None else loaded != _position(digest)
+
+
+def _position(digest: str | None) -> TableState:
+    return TableState(digest or "missing", 0)

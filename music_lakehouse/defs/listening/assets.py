@@ -1,5 +1,6 @@
 """The listening tables as assets: each a thin shell over what takes its sources into it."""
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -30,6 +31,11 @@ from music_lakehouse.settings import TOPICS
 
 MOST_RAW_BYTES_A_BATCH = "128m"
 
+# Runs come with messages, so a table that wasn't materialized for long says that none came, or that runs fail. Raw
+# shows it first, and gold is what people read; how old the events are is a check of bronze.
+FRESH = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=6), fail_window=timedelta(days=1))
+KEPT_FRESH = {"raw", "gold"}
+
 REFERENCES = (
     Reference(REFERENCE_SONGS, "songs.csv", SONG_COLUMNS, reference_songs),
     Reference(REFERENCE_STATES, "state_codes.csv", STATE_COLUMNS, reference_states),
@@ -41,6 +47,8 @@ def _options(table: Table, **more: Any) -> dict[str, Any]:
     columns = lineage.of(table)
     if columns:
         options["metadata"]["dagster/column_lineage"] = columns
+    if table.layer in KEPT_FRESH:
+        options["freshness_policy"] = FRESH
     return options
 
 

@@ -10,6 +10,7 @@ from music_lakehouse.defs.listening import gold_tables as gold
 from music_lakehouse.defs.listening import silver_tables as silver
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.lakehouse.checks import Check
+from music_lakehouse.lakehouse.expectations import EXPECTATIONS
 from music_lakehouse.lakehouse.tables import Table
 
 
@@ -39,9 +40,30 @@ def _key_is_there(table: Table) -> list[Check]:
     return [_rows("key_not_null", "the key is there", " OR ".join(f'"{name}" IS NULL' for name in table.key))]
 
 
+def _volume_usual(table: Table) -> Check:
+    name = "volume_usual"
+    return Check(
+        name,
+        "a run brings between a tenth and ten times as many messages as usual: the median of the last ten runs that "
+        "brought any, once there are three",
+        f"""
+        SELECT rows, CASE WHEN runs >= 3 AND (rows * 10 < usual OR rows > usual * 10) THEN rows ELSE 0 END AS failed,
+               usual, runs
+        FROM (SELECT count(*) AS rows FROM touched), (
+            SELECT count(*) AS runs, median(rows) AS usual FROM (
+                SELECT rows FROM "{EXPECTATIONS.full_name}"
+                WHERE "table" = '{table.full_name}' AND rule = '{name}' AND rows > 0
+                ORDER BY evaluated_at DESC LIMIT 10
+            )
+        )
+        """,
+        error=False,
+    )
+
+
 def _raw(topic: str) -> list[Check]:
-    del topic
     return [
+        _volume_usual(RAW[topic]),
         Check(
             "no_offset_twice",
             "law 1: no message is there twice",

@@ -1,0 +1,119 @@
+"""Alerts of all jobs: what failed is said once a run, in the log and to ALERT_WEBHOOK_URL where it is set."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import dagster as dg
+import requests
+
+from music_lakehouse.settings import Settings
+
+WEBHOOK_SECONDS = 5.0
+# urllib3 logs the path of each request, which may hold a token.
+logging.getLogger("urllib3").setLevel(logging.INFO)
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """A check that did not pass: of which asset (`raw/listen_events`), and whether it is an ERROR or a WARN."""
+
+    asset: str
+    check: str
+    severity: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What went wrong in one run. `errors` are its failed steps' errors, a line each."""
+
+    kind: str
+    job: str
+    run_id: str
+    errors: Sequence[str]
+    failed_checks: Sequence[FailedCheck]
+
+    @property
+    def text(self) -> str:
+        """One sentence for people."""
+        checks = [f"{check.asset} {check.check} ({check.severity})" for check in self.failed_checks]
+        said = [*self.errors, *([f"failed checks: {', '.join(checks)}"] if checks else [])]
+        return f"{self.job} {self.kind.replace('_', ' ')} (run {self.run_id}): {'; '.join(said)}"
+
+    def payload(self, now: datetime) -> dict[str, Any]:
+        """The alert as JSON: its fields, its `text`, which chat services show, and the `time` in UTC."""
+        return {"text": self.text, "time": now.isoformat(), **asdict(self)}
+
+
+@dg.run_failure_sensor(
+    name="run_failure_alert",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Says which run failed, and of what: in the log, and to ALERT_WEBHOOK_URL where it is set.",
+)
+def run_failure_alert(context: dg.RunFailureSensorContext) -> None:
+    run = context.dagster_run
+    errors = [
+        f"{event.step_key}: {error.message.strip().splitlines()[0]}"
+        for event in context.get_step_failure_events()
+        if (error := event.step_failure_data.error) is not None
+    ]
+    errors = errors or [context.failure_event.message or "no step failed"]
+    _send(context, Alert("failed", run.job_name, run.run_id, errors, failed_checks(context.instance, run.run_id)))
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    name="failed_check_alert",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Says which checks failed in a run that succeeded: in the log, and to ALERT_WEBHOOK_URL where it is "
+    "set. Checks that stop nothing leave their run green.",
+)
+def failed_check_alert(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
+    run = context.dagster_run
+    failed = failed_checks(context.instance, run.run_id)
+    if not failed:
+        return dg.SkipReason(f"all checks of run {run.run_id} passed")
+    _send(context, Alert("succeeded_with_failed_checks", run.job_name, run.run_id, [], failed))
+    return None
+
+
+def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
+    """The checks that did not pass in the run, in the order of their evaluation."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    evaluations = [event.asset_check_evaluation_data for event in events if event is not None]
+    return [
+        FailedCheck(
+            evaluation.asset_key.to_user_string(),
+            evaluation.check_name,
+            evaluation.severity.value,
+            evaluation.description or "",
+        )
+        for evaluation in evaluations
+        if not evaluation.passed
+    ]
+
+
+def post(alert: Alert, url: str) -> str | None:
+    """Post the alert; None where it was taken within five seconds, else why not, without the URL."""
+    try:
+        answer = requests.post(url, json=alert.payload(datetime.now(timezone.utc)), timeout=WEBHOOK_SECONDS)
+    except requests.RequestException as error:
+        # Its text names the URL.
+        return type(error).__name__
+    return None if answer.ok else f"it answered {answer.status_code}"
+
+
+def _send(context: dg.RunStatusSensorContext, alert: Alert) -> None:
+    context.log.warning(alert.text)
+    url = Settings().alert_webhook_url
+    if url is None:
+        return
+    problem = post(alert, url.get_secret_value())
+    if problem is not None:
+        context.log.warning(
+            f"the alert of run {alert.run_id} did not reach the webhook ({problem}): check ALERT_WEBHOOK_URL"
+        )

@@ -1,0 +1,46 @@
+"""What runs by the clock: the audit, and the reference files where they changed. Both run from the start: the one costs
+a read of the tables at night, the other nothing while the files stay as they are."""
+
+import dagster as dg
+
+from music_lakehouse.defs.listening.assets import ASSETS, REFERENCES
+from music_lakehouse.defs.listening.jobs import audit, streaming_pipeline
+from music_lakehouse.defs.listening.sensors import OPEN
+from music_lakehouse.defs.shell import asset_key
+from music_lakehouse.lakehouse.reference import is_outdated
+from music_lakehouse.resources.files import ReferenceFiles
+from music_lakehouse.resources.lakehouse import LakehouseResource
+
+daily_audit = dg.ScheduleDefinition(
+    name="daily_audit",
+    job=audit,
+    cron_schedule="0 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every law over all of every table, at four in the morning UTC.",
+)
+
+
+@dg.schedule(
+    name="reference_files",
+    job=streaming_pipeline,
+    cron_schedule="*/15 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Loads songs.csv and state_codes.csv, with everything downstream, where they changed and no message "
+    "comes that would bring a run of the whole pipeline.",
+)
+def reference_files_schedule(
+    context: dg.ScheduleEvaluationContext, lakehouse: LakehouseResource, reference_files: ReferenceFiles
+) -> dg.RunRequest | dg.SkipReason:
+    if context.instance.get_runs_count(dg.RunsFilter(job_name=streaming_pipeline.name, statuses=OPEN)):
+        return dg.SkipReason("a run of the pipeline is in progress, which loads the reference files too")
+    changed = [r for r in REFERENCES if is_outdated(lakehouse.paths, r, reference_files.path)]
+    if not changed:
+        return dg.SkipReason("the reference files are those that were loaded last")
+    tables = dg.AssetSelection.assets(*(asset_key(reference.table) for reference in changed))
+    written = [asset for asset in ASSETS if isinstance(asset, dg.AssetsDefinition)]
+    return dg.RunRequest(
+        asset_selection=sorted(tables.downstream().resolve(written)),
+        tags={"reference_files": ", ".join(reference.file_name for reference in changed)},
+    )
