@@ -1,0 +1,1 @@
+"""The `music-lakehouse` command: one module a command, what is heavy imported where it is used."""

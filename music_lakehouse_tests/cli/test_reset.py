@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from music_lakehouse.lakehouse.locks import LakeLock
+from music_lakehouse_tests.cli.conftest import Command
+
+
+def answered(place: Path, answer: str) -> tuple[int, str]:
+    """Runs `reset` on a terminal and answers its question."""
+    program = "import sys; from music_lakehouse.cli.main import main; sys.exit(main(['reset']))"
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=place,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        stdin=inside,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    os.write(terminal, answer.encode())
+    out, _ = process.communicate(timeout=30)
+    os.close(terminal)
+    os.close(inside)
+    return process.returncode, out
+
+
+def test_reset_removes_tables_and_checkpoints_and_leaves_what_is_not_its_own(command: Command, lake: Path) -> None:
+    (lake / "_checkpoints" / "raw.listen_events" / "1").mkdir(parents=True)
+    (lake / "gold" / "notes.txt").write_text("mine")
+
+    ran = command("reset", "--yes")
+
+    assert ran.code == 0
+    assert f"Removed 3 tables of {lake}" in ran.out
+    left = sorted(str(path.relative_to(lake)) for path in lake.rglob("*") if path.is_file())
+    assert [name for name in left if not name.startswith("_lock")] == ["gold/notes.txt"]
+    assert not (lake / "silver").exists()
+    assert not (lake / "_checkpoints").exists()
+
+
+def test_reset_asks_and_takes_no_for_an_answer(place: Path, lake: Path) -> None:
+    code, out = answered(place, "n\n")
+
+    assert code == 1
+    assert f"Remove 3 tables of {lake}" in out
+    assert (lake / "silver" / "dim_users").exists()
+
+
+def test_reset_asks_and_takes_yes_for_an_answer(place: Path, lake: Path) -> None:
+    code, _out = answered(place, "y\n")
+
+    assert code == 0
+    assert not (lake / "silver").exists()
+
+
+def test_without_a_terminal_reset_wants_to_be_told_yes(command: Command, lake: Path) -> None:
+    ran = command("reset")
+
+    assert ran.code == 1
+    assert "give --yes" in ran.error
+    assert (lake / "gold" / "fact_streams").exists()
+
+
+def test_while_a_run_holds_the_lake_nothing_is_removed(command: Command, lake: Path) -> None:
+    lock = LakeLock(str(lake))
+    lock.acquire("run-17")
+    try:
+        ran = command("reset", "--yes")
+    finally:
+        lock.release()
+
+    assert ran.code == 1
+    assert "held by run run-17" in ran.error
+    assert (lake / "gold" / "fact_streams").exists()
+    assert command("reset", "--yes").code == 0
+
+
+@pytest.mark.usefixtures("place")
+def test_of_an_empty_lake_there_is_nothing_to_remove(command: Command) -> None:
+    ran = command("reset", "--yes")
+
+    assert ran.code == 0
+    assert "nothing to remove" in ran.out
+
+
+def test_a_lake_behind_a_uri_is_removed_too(command: Command, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (lake / "_checkpoints" / "q").mkdir(parents=True)
+    (lake / "_checkpoints" / "q" / "offsets").write_text("{}")
+    monkeypatch.setenv("LAKEHOUSE_ROOT", lake.as_uri())
+
+    assert command("reset", "--yes").code == 0
+
+    assert not [path for path in lake.rglob("*") if path.is_file()]

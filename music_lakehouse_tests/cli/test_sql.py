@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from music_lakehouse_tests.cli.conftest import Command
+
+
+@pytest.mark.usefixtures("lake")
+def test_names_of_columns_and_tables_work_unquoted_in_any_case(command: Command) -> None:
+    ran = command("sql", "SELECT userId, FIRSTNAME FROM Silver.Dim_Users ORDER BY userid", "--format", "csv")
+
+    assert ran.code == 0
+    assert ran.out == "userId,firstName\n1,Zoë\n2,Ann\n3,\n"
+
+
+@pytest.mark.usefixtures("lake")
+def test_tables_of_two_layers_join(command: Command) -> None:
+    statement = """
+        SELECT u.firstName AS name, count(*) AS n FROM gold.fact_streams f JOIN silver.dim_users u USING (userId)
+        WHERE date_part = '2024-01-15' GROUP BY ALL ORDER BY n DESC
+    """
+
+    assert command("sql", statement, "--format", "csv").out == "name,n\nZoë,2\nAnn,1\n"
+
+
+@pytest.mark.usefixtures("lake")
+def test_times_are_utc_to_the_millisecond_and_the_open_end_is_one_of_them(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    statement = "SELECT ts, row_expiration_date, hour(ts) AS h FROM gold.fact_streams, silver.dim_users LIMIT 1"
+
+    lines = command("sql", statement, "--format", "json").out.splitlines()
+
+    assert [json.loads(line) for line in lines] == [
+        {"ts": "2024-01-15T23:59:59.123Z", "row_expiration_date": "9999-12-31T00:00:00.000Z", "h": 23}
+    ]
+    assert "2024-01-15 23:59:59.123   9999-12-31 00:00:00" in command("sql", statement).out
+
+
+@pytest.mark.usefixtures("lake")
+def test_a_table_for_reading_is_cut_and_says_so(command: Command) -> None:
+    whole = command("sql", "SELECT userId FROM silver.dim_users")
+    cut = command("sql", "SELECT userId FROM silver.dim_users ORDER BY 1", "--limit", "2")
+
+    assert "there are more" not in whole.err
+    assert [line.strip() for line in cut.out.splitlines()][3:5] == ["1", "2"]
+    assert "2 rows are shown, there are more" in cut.err
+
+
+@pytest.mark.usefixtures("place")
+def test_values_of_every_kind_are_csv_and_json(command: Command) -> None:
+    statement = """
+        SELECT [1, 2] AS list, {'a': 1} AS struct, 1.50::DECIMAL(9, 2) AS price, 'nan'::DOUBLE AS nan, NULL AS nothing,
+               'ab'::BLOB AS bytes, DATE '2024-02-29' AS day, 'a "b", c' AS text, true AS yes
+    """
+
+    [row] = csv.DictReader(io.StringIO(command("sql", statement, "--format", "csv").out))
+    assert row == {
+        "list": "[1, 2]",
+        "struct": '{"a": 1}',
+        "price": "1.5",
+        "nan": "",
+        "nothing": "",
+        "bytes": "6162",
+        "day": "2024-02-29",
+        "text": 'a "b", c',
+        "yes": "True",
+    }
+    assert json.loads(command("sql", statement, "--format", "json").out) == {
+        "list": [1, 2],
+        "struct": {"a": 1},
+        "price": 1.5,
+        "nan": None,
+        "nothing": None,
+        "bytes": "6162",
+        "day": "2024-02-29",
+        "text": 'a "b", c',
+        "yes": True,
+    }
+
+
+@pytest.mark.usefixtures("lake")
+def test_show_tables_lists_them_in_the_order_of_the_flow(command: Command) -> None:
+    assert command("sql", "show tables;", "--format", "csv").out.splitlines() == [
+        "table",
+        "silver.dim_users",
+        "gold.fact_streams",
+        "metrics.positions",
+    ]
+
+
+@pytest.mark.usefixtures("lake")
+def test_describe_gives_the_columns(command: Command) -> None:
+    out = command("sql", "DESCRIBE silver.dim_users", "--format", "csv").out
+
+    assert [line.split(",")[:2] for line in out.splitlines()[1:]] == [
+        ["userId", "BIGINT"],
+        ["firstName", "VARCHAR"],
+        ["row_expiration_date", "TIMESTAMP WITH TIME ZONE"],
+        ["current_row", "BIGINT"],
+    ]
+
+
+@pytest.mark.usefixtures("lake")
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("SELECT * FROM silver.dim_user", "there are: silver.dim_users, gold.fact_streams, metrics.positions"),
+        ("SELECT * FROM dim_users", "Tables are named layer.table"),
+        ("SELECT name FROM silver.dim_users", '"name" not found'),
+        ("SELECT userId FROM silver.dim_users WHERE userId = 'x'", "Could not convert string 'x'"),
+        ("SELECT (", "syntax error"),
+        ("DELETE FROM silver.dim_users", "Error: "),
+    ],
+)
+def test_what_cannot_be_answered_is_one_line(command: Command, statement: str, told: str) -> None:
+    ran = command("sql", statement)
+
+    assert ran.code == 1
+    assert told in ran.error
+
+
+@pytest.mark.usefixtures("place")
+def test_of_an_empty_lake_is_said_what_makes_tables(command: Command) -> None:
+    ran = command("sql", "SELECT * FROM gold.wide_streams")
+
+    assert ran.code == 1
+    assert "has no tables yet: `music-lakehouse run streaming_pipeline` makes them" in ran.error
+
+
+@pytest.mark.usefixtures("place")
+def test_an_empty_statement_is_a_wrong_call(command: Command) -> None:
+    ran = command("sql", " ; ")
+
+    assert ran.code == 2
+    assert "the statement is empty" in ran.error
+
+
+def test_values_of_partitions_and_paths_may_hold_anything(
+    command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = place / "Müller, lake"
+    monkeypatch.setenv("LAKEHOUSE_ROOT", str(root))
+    odd = ["a b", "c:d/e%", "ü", None, "x=y"]
+    write_deltalake(root / "gold" / "odd", pa.table({"k": odd, "v": range(5)}), partition_by=["k"])
+
+    assert command("sql", "SELECT v FROM gold.odd WHERE k = 'c:d/e%'", "--format", "csv").out == "v\n1\n"
+    assert command("sql", "SELECT count(*) AS n FROM gold.odd WHERE k IS NULL", "--format", "csv").out == "n\n1\n"
+
+
+def test_a_lake_behind_a_uri_is_read_by_the_columns_that_are_named(
+    command: Command, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE_ROOT", lake.as_uri())
+
+    def rows(statement: str) -> str:
+        return command("sql", statement, "--format", "csv").out
+
+    assert rows("SELECT count(*) AS n FROM gold.fact_streams") == "n\n4\n"
+    assert rows("SELECT firstname FROM silver.dim_users WHERE userid = 1") == "firstName\nZoë\n"
+    assert (
+        rows("SELECT a.* FROM metrics.positions a JOIN metrics.positions b USING (step)") == "step\ngold.fact_streams\n"
+    )
+
+
+def test_a_large_table_is_answered_within_two_seconds_and_may_be_left_unread(
+    process: Callable[..., subprocess.Popen[str]], place: Path
+) -> None:
+    rows = 1_000_000
+    table = pa.table({"n": pa.array(range(rows)), "day": pa.array([n * 8 // rows for n in range(rows)])})
+    write_deltalake(place / "data" / "lakehouse" / "gold" / "large", table, partition_by=["day"])
+    seconds = []
+    for _ in range(3):
+        started = time.monotonic()
+        out, err = process("sql", "SELECT day, sum(n) FROM gold.large GROUP BY day").communicate(timeout=60)
+        seconds.append(time.monotonic() - started)
+        assert "117187437500" in out, err
+    some = process("sql", "SELECT * FROM gold.large", "--limit", "1")
+    _out, err = some.communicate(timeout=60)
+
+    assert min(seconds) < 2
+    assert some.returncode == 0, err
+    assert "there are more" in err
