@@ -15,6 +15,12 @@ from confluent_kafka.error import KafkaError
 from music_lakehouse.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
+# What a broker answers for a moment after a topic is made, or while a partition moves.
+NO_LEADER_YET = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
@@ -97,8 +103,8 @@ def describe_topics(
         described = admin.describe_topics(TopicCollection(list(partitions)), request_timeout=_left(deadline))
         ids = {name: str(future.result(_left(deadline)).topic_id) for name, future in described.items()}
         places = [TopicPartition(name, partition) for name in partitions for partition in partitions[name]]
-        first = _offsets(admin, places, EARLIEST, _left(deadline))
-        end = _offsets(admin, places, LATEST, _left(deadline))
+        first = _offsets(admin, places, EARLIEST, deadline)
+        end = _offsets(admin, places, LATEST, deadline)
     except (KafkaException, NoAnswerError) as error:
         raise _unavailable(settings, error) from error
     return {
@@ -141,21 +147,28 @@ def newest_message_time(settings: Settings, topic: Topic) -> int | None:
     admin = AdminClient(client_config(settings))
     places = [TopicPartition(topic.name, partition) for partition in topic.offsets]
     try:
-        newest = _offsets(admin, places, NEWEST, TIMEOUT_SECONDS)
+        newest = _offsets(admin, places, NEWEST, time.monotonic() + TIMEOUT_SECONDS)
     except (KafkaException, NoAnswerError) as error:
         raise _unavailable(settings, error) from error
     return max((sent for offset, sent in newest.values() if offset >= 0), default=None)
 
 
 def _offsets(
-    admin: AdminClient, places: list[TopicPartition], spec: OffsetSpec, seconds: float
+    admin: AdminClient, places: list[TopicPartition], spec: OffsetSpec, deadline: float
 ) -> dict[tuple[str, int], tuple[int, int]]:
     """By topic and partition, the offset that fits the specification, and its message's time where it asks for one."""
-    asked = admin.list_offsets(
-        dict.fromkeys(places, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=seconds
-    )
-    found = {(place.topic, place.partition): future.result(seconds) for place, future in asked.items()}
-    return {place: (result.offset, result.timestamp) for place, result in found.items()}
+    while True:
+        asked = admin.list_offsets(
+            dict.fromkeys(places, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_left(deadline)
+        )
+        try:
+            found = {(place.topic, place.partition): future.result(_left(deadline)) for place, future in asked.items()}
+        except KafkaException as error:
+            if error.args[0].code() not in NO_LEADER_YET or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return {place: (result.offset, result.timestamp) for place, result in found.items()}
 
 
 def _left(deadline: float) -> float:

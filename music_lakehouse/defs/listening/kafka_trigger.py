@@ -141,7 +141,7 @@ def decide(backlogs: Sequence[Backlog], missing: Sequence[str], ended: Sequence[
         wait = min(FIRST_WAIT_SECONDS * 2 ** (futile - 1), LONGEST_WAIT_SECONDS)
         left = ended[0].ended + wait - now
         if left > 0:
-            return NotDue(f"{waiting}; {futile} runs in a row left them, the next one waits {left:.0f} s")
+            return NotDue(f"{waiting}; attempt {futile + 1} in {left:.0f} s")
     return Due("; ".join([waiting, *_missing(missing)]))
 
 
