@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import requests
 
+from music_lakehouse.defs.failures import step_errors
 from music_lakehouse.settings import Settings
 
 WEBHOOK_SECONDS = 5.0
@@ -55,11 +56,7 @@ class Alert:
 )
 def run_failure_alert(context: dg.RunFailureSensorContext) -> None:
     run = context.dagster_run
-    errors = [
-        f"{event.step_key}: {error.message.strip().splitlines()[0]}"
-        for event in context.get_step_failure_events()
-        if (error := event.step_failure_data.error) is not None
-    ]
+    errors = [str(error) for error in step_errors(context.instance, run.run_id)]
     errors = errors or [context.failure_event.message or "no step failed"]
     _send(context, Alert("failed", run.job_name, run.run_id, errors, failed_checks(context.instance, run.run_id)))
 

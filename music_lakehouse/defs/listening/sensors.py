@@ -5,6 +5,7 @@ import time
 
 import dagster as dg
 
+from music_lakehouse.defs.failures import step_errors
 from music_lakehouse.defs.listening.assets import kafka_topic_key
 from music_lakehouse.defs.listening.jobs import streaming_pipeline
 from music_lakehouse.defs.listening.kafka_trigger import (
@@ -146,10 +147,8 @@ def _ended(instance: dg.DagsterInstance, record: dg.RunRecord) -> EndedRun:
 
 
 def _failed_by_a_rule(instance: dg.DagsterInstance, run_id: str) -> bool:
-    failures = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
-    events = [record.event_log_entry.dagster_event for record in failures]
-    errors = [event.step_failure_data.error for event in events if event is not None]
-    return bool(errors) and all(error is not None and error.cls_name in LASTING_ERRORS for error in errors)
+    errors = step_errors(instance, run_id)
+    return bool(errors) and all(error.class_name in LASTING_ERRORS for error in errors)
 
 
 def _observation(settings: Settings, backlog: Backlog) -> dg.AssetObservation:

@@ -274,7 +274,7 @@ def test_an_observation_has_end_offsets_lag_and_the_newest_message(ready: Place)
     assert isinstance(result, dg.SensorResult)
     observed = {event.asset_key.path[-1]: event for event in result.asset_events or ()}
     assert set(observed) == set(ready.settings.topics)
-    metadata = {name: value.value for name, value in observed["listen_events"].metadata.items()}
+    metadata: dict[str, Any] = {name: value.value for name, value in observed["listen_events"].metadata.items()}
     assert metadata["end_offsets"] == {"0": 14, "1": 0}
     assert metadata["lag"] == 4
     assert abs(metadata["newest_message"] - time.time()) < 60
