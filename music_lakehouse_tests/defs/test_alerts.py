@@ -43,7 +43,7 @@ class Webhook:
 @pytest.fixture
 def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
     hook = Webhook()
-    thread = threading.Thread(target=hook.server.serve_forever)
+    thread = threading.Thread(target=hook.server.serve_forever, args=(0.05,))
     thread.start()
     monkeypatch.setenv("ALERT_WEBHOOK_URL", hook.url)
     yield hook

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from deltalake import write_deltalake
 
 from music_lakehouse.defs.listening import kafka_trigger
 from music_lakehouse.defs.listening.sensors import find_backlogs, kafka_observation_sensor, kafka_sensor
@@ -28,11 +26,11 @@ from music_lakehouse.lakehouse.locks import Holder, LakeLock, Process, lock_file
 from music_lakehouse.resources.build import build_resources
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
+from music_lakehouse_tests.defs.listening.raw_rows import write_raw
 
 pytestmark = pytest.mark.kafka
 
 LISTENS = RAW["listen_events"]
-ARROW = {"STRING": pa.string(), "BINARY": pa.binary(), "TIMESTAMP": pa.timestamp("us", "UTC"), "INT": pa.int32()}
 ORIGIN = RemoteRepositoryOrigin(
     InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="music_lakehouse.definitions")), "__repository__"
 )
@@ -90,15 +88,6 @@ class Place:
         lock.acquire(run_id)
         lock._update(Holder(run_id, os.uname().nodename, lock._held.boot if lock._held else "", (process,)))
         lock._stop.set()
-
-
-def write_raw(lake: LakePaths, event: str, rows: Sequence[tuple[str, int, int]]) -> None:
-    columns: dict[str, list[Any]] = {column.name: [None] * len(rows) for column in LISTENS.columns}
-    columns["kafka_topic_id"] = [topic_id for topic_id, _, _ in rows]
-    columns["kafka_partition"] = [partition for _, partition, _ in rows]
-    columns["kafka_offset"] = [offset for _, _, offset in rows]
-    schema = pa.schema([(column.name, ARROW.get(column.type, pa.int64())) for column in LISTENS.columns])
-    write_deltalake(lake.path(RAW[event]), pa.table(columns, schema=schema), mode="append")
 
 
 @pytest.fixture

@@ -1,0 +1,55 @@
+"""Which tables are to be kept fresh, and that old events only warn."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from music_lakehouse.defs.listening.assets import ASSETS
+from music_lakehouse.defs.listening.catalog import find_table
+from music_lakehouse.defs.listening.checks import CHECKS
+from music_lakehouse.defs.listening.tables import BRONZE
+from music_lakehouse.lakehouse.checks import evaluate
+from music_lakehouse.lakehouse.lake import LakePaths
+
+LISTENS = BRONZE["listen_events"]
+(RECENT,) = (check for check in CHECKS[LISTENS] if check.name == "newest_event_is_recent")
+
+
+def test_raw_and_gold_are_kept_fresh() -> None:
+    specs = [spec for a in ASSETS if isinstance(a, dg.AssetsDefinition) for spec in a.specs]
+    layers = {spec.key.path[0]: spec.freshness_policy for spec in specs}
+    assert {layer for layer, policy in layers.items() if policy} == {"raw", "gold"}
+    policy = layers["raw"]
+    assert isinstance(policy, dg.FreshnessPolicy)
+    assert policy == dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=6), fail_window=timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("ages", "passes"),
+    [
+        pytest.param([timedelta(hours=23)], True, id="today's"),
+        pytest.param([timedelta(days=400), timedelta(hours=1)], True, id="the newest counts"),
+        pytest.param([timedelta(hours=25)], False, id="yesterday's"),
+        pytest.param([], True, id="no events in the run"),
+    ],
+)
+def test_events_older_than_a_day_are_a_warning(tmp_path: Path, ages: list[timedelta], passes: bool) -> None:
+    lake = LakePaths(str(tmp_path))
+    times = pa.array([datetime.now(timezone.utc) - age for age in ages], pa.timestamp("us", "UTC"))
+    write_deltalake(lake.path(LISTENS), pa.table({"timestamp": times[:0]}))
+    write_deltalake(lake.path(LISTENS), pa.table({"timestamp": times}), mode="append")
+    (outcome,) = evaluate(lake, LISTENS, [RECENT], since=0, find_table=find_table)
+    assert outcome.passed == passes
+
+
+def test_old_events_stop_nothing() -> None:
+    specs = [spec for a in ASSETS if isinstance(a, dg.AssetsDefinition) for spec in a.check_specs]
+    recent = [spec for spec in specs if spec.name == RECENT.name]
+    assert {spec.asset_key.to_user_string() for spec in recent} == {f"bronze/{event}" for event in BRONZE}
+    assert not any(spec.blocking for spec in recent)

@@ -1,0 +1,65 @@
+"""Messages a run against the runs before it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from music_lakehouse.defs.listening.catalog import find_table
+from music_lakehouse.defs.listening.checks import CHECKS
+from music_lakehouse.defs.listening.tables import RAW
+from music_lakehouse.lakehouse.checks import Outcome, evaluate
+from music_lakehouse.lakehouse.expectations import EXPECTATIONS
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.records import append_records
+from music_lakehouse_tests.defs.listening.raw_rows import write_raw
+
+TABLE = RAW["listen_events"]
+(USUAL,) = (check for check in CHECKS[TABLE] if check.name == "volume_usual")
+
+
+def evaluated(root: Path, rows: int, earlier: list[int], *, table: str = TABLE.full_name) -> Outcome:
+    """The check's outcome for a run of so many rows, after runs of `earlier` rows, the oldest first."""
+    lake = LakePaths(str(root))
+    now = datetime.now(timezone.utc)
+    run = {"table": table, "rule": USUAL.name, "action": "warn", "failed": 0, "run_id": "r"}
+    history = [{**run, "rows": count, "evaluated_at": now + timedelta(seconds=n)} for n, count in enumerate(earlier)]
+    append_records(lake, EXPECTATIONS, history)
+    write_raw(lake, "listen_events", [])
+    if rows:
+        write_raw(lake, "listen_events", [("id", 0, offset) for offset in range(rows)])
+    (outcome,) = evaluate(lake, TABLE, [USUAL], since=0, find_table=find_table)
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("rows", "earlier", "passes"),
+    [
+        pytest.param(1, [], True, id="the first run"),
+        pytest.param(1, [500, 500], True, id="two runs say nothing yet"),
+        pytest.param(1, [500, 0, 0, 500], True, id="runs without messages don't count"),
+        pytest.param(50, [500, 500, 500], True, id="a tenth"),
+        pytest.param(49, [500, 500, 500], False, id="less than a tenth"),
+        pytest.param(100, [10, 10, 10], True, id="ten times"),
+        pytest.param(101, [10, 10, 10], False, id="more than ten times"),
+        pytest.param(0, [500, 500, 500], True, id="no messages at all"),
+        pytest.param(10, [9000, 10, 10], True, id="the median, not the mean"),
+        pytest.param(10, [9000] * 20 + [10] * 10, True, id="the last ten runs"),
+    ],
+)
+def test_a_run_is_usual_between_a_tenth_and_ten_times_the_median(
+    tmp_path: Path, rows: int, earlier: list[int], passes: bool
+) -> None:
+    outcome = evaluated(tmp_path, rows, earlier)
+    assert (outcome.passed, outcome.rows) == (passes, rows)
+
+
+def test_what_was_usual_is_said(tmp_path: Path) -> None:
+    assert evaluated(tmp_path, 1, [10, 30, 20]).figures == {"usual": 20.0, "runs": 3}
+
+
+def test_each_table_has_its_own_usual_volume_and_a_warning_stops_nothing(tmp_path: Path) -> None:
+    assert evaluated(tmp_path, 1, [500, 500, 500], table="raw.auth_events").passed
+    assert all(any(c.name == USUAL.name and not c.error for c in CHECKS[table]) for table in RAW.values())
