@@ -64,7 +64,6 @@ def test_new_songs_run_with_what_is_made_of_them(place: Place) -> None:
         "bronze/reference_songs",
         "silver/dim_songs",
         "silver/dim_artists",
-        "gold/fact_streams",
         "gold/wide_streams",
         "gold/daily_user_summary",
         "gold/daily_location_summary",
