@@ -21,6 +21,12 @@ NO_LEADER_YET = {
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
+NO_ANSWER = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError.REQUEST_TIMED_OUT,
+}
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
@@ -70,6 +76,10 @@ def spark_options(settings: Settings) -> dict[str, str]:
         "kafka.bootstrap.servers": settings.kafka_bootstrap_servers,
         "kafka.security.protocol": settings.kafka_security_protocol,
         "kafka.isolation.level": "read_committed",
+        # A broker that is gone is said within a minute; the defaults are two, and three for offsets.
+        "kafka.request.timeout.ms": "10000",
+        "kafka.default.api.timeout.ms": "15000",
+        "kafkaConsumer.pollTimeoutMs": "30000",
     }
     if settings.kafka_sasl_mechanism:
         scram = settings.kafka_sasl_mechanism.startswith("SCRAM")
@@ -129,9 +139,13 @@ def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int =
     for name, future in admin.create_topics([NewTopic(n, num_partitions=partitions) for n in missing]).items():
         try:
             future.result(TIMEOUT_SECONDS)
+        except NoAnswerError as error:
+            raise _unavailable(settings, error) from error
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue
+            if error.args[0].code() in NO_ANSWER:
+                raise _unavailable(settings, error) from error
             raise TopicMissingError(
                 f"topic {name} does not exist on {settings.kafka_bootstrap_servers} and could not be created "
                 f"({error.args[0].str()}): create it, or set KAFKA_TOPIC_PREFIX"

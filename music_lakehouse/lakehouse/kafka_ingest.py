@@ -61,6 +61,7 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
     MessagesLostError where messages that were never read are gone, before anything is written.
     """
     lake.create(table)
+    kafka_positions.record_rows(lake, table, topic)
     kafka_positions.check_nothing_lost(lake, table, topic)
     starts = kafka_positions.starting_offsets(lake, table, topic)
     if starts == topic.end_offsets:

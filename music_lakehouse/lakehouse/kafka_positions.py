@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 import pyarrow as pa
 from deltalake import QueryBuilder
@@ -52,51 +53,35 @@ class MessagesLostError(RuntimeError):
     """Messages that were never read are gone from the broker."""
 
 
+Place = tuple[str, int]
+"""A topic id and a partition."""
+
+
 def read_up_to(lake: LakePaths, table: Table, topic: Topic) -> dict[int, int]:
     """By partition, the first offset of the topic that the raw table lacks: by the recorded positions or by its rows,
     whichever is further. Partitions that were never read are absent."""
-    state = lake.state(table)
-    if state is None:
-        return {}
-    rows = [
-        row
-        for row in read_records(lake, KAFKA_POSITIONS, partition=topic.name)
-        if row["kafka_topic_id"] == topic.topic_id and row["raw_table_id"] == state.table_id
-    ]
-    positions = {row["kafka_partition"]: row["next_offset"] for row in rows}
-    recorded = min((row["raw_version"] for row in rows), default=None)
-    if recorded == state.version:
-        return positions
-    for partition, offset in _offsets_in_rows(lake.path(table), topic.topic_id, recorded).items():
-        positions[partition] = max(offset, positions.get(partition, 0))
-    return positions
+    places, _ = _places(lake, table, topic.name)
+    return {partition: offset for (topic_id, partition), offset in places.items() if topic_id == topic.topic_id}
+
+
+def record_rows(lake: LakePaths, table: Table, topic: Topic) -> None:
+    """Record the positions that the raw table's rows show, where they are ahead: a run was killed after the table's
+    commit, or the record was deleted."""
+    places, recorded = _places(lake, table, topic.name)
+    if not recorded:
+        _record(lake, table, topic.name, places)
 
 
 def record_read_up_to(lake: LakePaths, table: Table, topic: Topic, offsets: dict[int, int]) -> None:
     """Remember, after the raw table's commit, that the topic was read up to these offsets. Positions of earlier topics
     of that name are kept."""
-    state = lake.state(table)
-    if state is None:
-        raise LookupError(f"{table.full_name} does not exist: positions are recorded after its commit")
-    now = datetime.now(timezone.utc)
-    kept = [
-        row
+    earlier = {
+        (row["kafka_topic_id"], row["kafka_partition"]): row["next_offset"]
         for row in read_records(lake, KAFKA_POSITIONS, partition=topic.name)
         if row["kafka_topic_id"] != topic.topic_id
-    ]
-    new = [
-        {
-            "kafka_topic": topic.name,
-            "kafka_topic_id": topic.topic_id,
-            "kafka_partition": partition,
-            "next_offset": offset,
-            "raw_table_id": state.table_id,
-            "raw_version": state.version,
-            "recorded_at": now,
-        }
-        for partition, offset in sorted(offsets.items())
-    ]
-    replace_records(lake, KAFKA_POSITIONS, kept + new, partition=topic.name)
+    }
+    now = {(topic.topic_id, partition): offset for partition, offset in offsets.items()}
+    _record(lake, table, topic.name, {**earlier, **now})
 
 
 def find_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str, object]]:
@@ -106,39 +91,34 @@ def find_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str, o
     of the same name with another id, unless it was accepted before.
     """
     losses: list[dict[str, object]] = []
-    accepted = [row for row in read_records(lake, ACCEPTED_LOSS) if row["kafka_topic"] == topic.name]
+    places, _ = _places(lake, table, topic.name)
+    accepted = _accepted(lake, topic.name)
     done = {(row["kafka_topic_id"], row["kafka_partition"], row["from_offset"]) for row in accepted}
-    state = lake.state(table)
-    positions = [
-        row
-        for row in read_records(lake, KAFKA_POSITIONS, partition=topic.name)
-        if state is not None and row["raw_table_id"] == state.table_id
-    ]
-    read = read_up_to(lake, table, topic)
+    given_up = _given_up(accepted)
 
     def add(topic_id: str, partition: int, first: int, end: int | None, reason: str) -> None:
-        if (topic_id, partition, first) not in done:
-            losses.append(
-                {
-                    "kafka_topic": topic.name,
-                    "kafka_topic_id": topic_id,
-                    "kafka_partition": partition,
-                    "from_offset": first,
-                    "to_offset": end,
-                    "reason": reason,
-                }
-            )
+        losses.append(
+            {
+                "kafka_topic": topic.name,
+                "kafka_topic_id": topic_id,
+                "kafka_partition": partition,
+                "from_offset": first,
+                "to_offset": end,
+                "reason": reason,
+            }
+        )
 
-    for row in positions:
-        if row["kafka_topic_id"] != topic.topic_id:
-            reason = f"the topic was made anew with id {topic.topic_id}"
-            add(row["kafka_topic_id"], row["kafka_partition"], row["next_offset"], None, reason)
+    for (topic_id, partition), position in sorted(places.items()):
+        if topic_id != topic.topic_id and (topic_id, partition, position) not in done:
+            add(topic_id, partition, position, None, f"the topic was made anew with id {topic.topic_id}")
+    known = any(topic_id == topic.topic_id for topic_id, _ in places)
     for partition, (first, end) in topic.offsets.items():
-        position = read.get(partition, 0 if read else first)
+        place = (topic.topic_id, partition)
+        position = max(places.get(place, 0 if known else first), given_up.get(place, 0))
         if first > position:
-            add(topic.topic_id, partition, position, first, "expired before it was read")
-        elif end < position:
-            add(topic.topic_id, partition, position, end, f"the topic ends at {end}, before what was read of it")
+            add(*place, position, first, "expired before it was read")
+        elif end < position and (*place, position) not in done:
+            add(*place, position, end, f"the topic ends at {end}, before what was read of it")
     return losses
 
 
@@ -169,7 +149,7 @@ def accept_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str,
 
 def epoch(lake: LakePaths, topic: Topic) -> int:
     """How many gaps of the topic were accepted: a checkpoint made before one can't go on behind it."""
-    return sum(row["kafka_topic"] == topic.name for row in read_records(lake, ACCEPTED_LOSS))
+    return len(_accepted(lake, topic.name))
 
 
 def starting_offsets(lake: LakePaths, table: Table, topic: Topic) -> dict[int, int]:
@@ -177,30 +157,82 @@ def starting_offsets(lake: LakePaths, table: Table, topic: Topic) -> dict[int, i
     lost.
     """
     read = read_up_to(lake, table, topic)
-    starts = {}
-    for partition, (first, end) in topic.offsets.items():
-        position = read.get(partition, first)
-        starts[partition] = first if position < first or position > end else position
-    return starts
+    return {
+        partition: min(max(read.get(partition, first), first), end) for partition, (first, end) in topic.offsets.items()
+    }
 
 
-def _offsets_in_rows(uri: str, topic_id: str, since: int | None) -> dict[int, int]:
+def _places(lake: LakePaths, table: Table, topic_name: str) -> tuple[dict[Place, int], bool]:
+    """The first offset not read yet, of all topics that had this name; and whether all that is recorded."""
+    state = lake.state(table)
+    if state is None:
+        return {}, True
+    rows = [
+        row
+        for row in read_records(lake, KAFKA_POSITIONS, partition=topic_name)
+        if row["raw_table_id"] == state.table_id
+    ]
+    places: dict[Place, int] = {(row["kafka_topic_id"], row["kafka_partition"]): row["next_offset"] for row in rows}
+    recorded = min((row["raw_version"] for row in rows), default=None)
+    if recorded == state.version:
+        return places, True
+    of_rows = _offsets_in_rows(lake.path(table), topic_name, recorded)
+    return {place: max(places.get(place, 0), of_rows.get(place, 0)) for place in places | of_rows}, False
+
+
+def _record(lake: LakePaths, table: Table, topic_name: str, places: dict[Place, int]) -> None:
+    state = lake.state(table)
+    if state is None:
+        raise LookupError(f"{table.full_name} does not exist: positions are recorded after its commit")
+    now = datetime.now(timezone.utc)
+    rows = [
+        {
+            "kafka_topic": topic_name,
+            "kafka_topic_id": topic_id,
+            "kafka_partition": partition,
+            "next_offset": offset,
+            "raw_table_id": state.table_id,
+            "raw_version": state.version,
+            "recorded_at": now,
+        }
+        for (topic_id, partition), offset in sorted(places.items())
+    ]
+    replace_records(lake, KAFKA_POSITIONS, rows, partition=topic_name)
+
+
+def _accepted(lake: LakePaths, topic_name: str) -> list[dict[str, Any]]:
+    return [row for row in read_records(lake, ACCEPTED_LOSS) if row["kafka_topic"] == topic_name]
+
+
+def _given_up(accepted: list[dict[str, Any]]) -> dict[Place, int]:
+    """The first offset behind the gaps that were accepted."""
+    ends: dict[Place, int] = {}
+    for row in accepted:
+        place = (row["kafka_topic_id"], row["kafka_partition"])
+        ends[place] = max(ends.get(place, 0), row["to_offset"] or 0)
+    return ends
+
+
+def _offsets_in_rows(uri: str, topic_name: str, since: int | None) -> dict[Place, int]:
+    """The first offset behind the raw table's rows of the topic, or behind those after its version `since`."""
     table = delta.open_table(uri)
     if table is None:
         return {}
-    columns = ["kafka_topic_id", "kafka_partition", "kafka_offset"]
-    builder = QueryBuilder()
     if since is None:
-        builder.register("raw", table)
         query = (
-            "SELECT kafka_partition, max(kafka_offset) + 1 AS next_offset FROM raw "
-            f"WHERE kafka_topic_id = '{topic_id}' GROUP BY kafka_partition"
+            "SELECT kafka_topic, kafka_topic_id, kafka_partition, max(kafka_offset) AS kafka_offset_max FROM raw "
+            "GROUP BY kafka_topic, kafka_topic_id, kafka_partition"
         )
-        rows = pa.table(builder.execute(query)).to_pylist()
-        return {row["kafka_partition"]: row["next_offset"] for row in rows}
-    offsets: dict[int, int] = {}
-    feed = pa.table(table.load_cdf(starting_version=since + 1, columns=columns, allow_out_of_range=True))
-    for row in feed.to_pylist():
-        if row["kafka_topic_id"] == topic_id:
-            offsets[row["kafka_partition"]] = max(offsets.get(row["kafka_partition"], 0), row["kafka_offset"] + 1)
-    return offsets
+        newest = pa.table(QueryBuilder().register("raw", table).execute(query))
+    else:
+        columns = [*_PLACE_COLUMNS, "kafka_offset"]
+        feed = pa.table(table.load_cdf(starting_version=since + 1, columns=columns, allow_out_of_range=True))
+        newest = feed.group_by(_PLACE_COLUMNS).aggregate([("kafka_offset", "max")])
+    return {
+        (row["kafka_topic_id"], row["kafka_partition"]): row["kafka_offset_max"] + 1
+        for row in newest.to_pylist()
+        if row["kafka_topic"] == topic_name
+    }
+
+
+_PLACE_COLUMNS = ["kafka_topic", "kafka_topic_id", "kafka_partition"]

@@ -1,0 +1,35 @@
+"""A lab a test, and one Spark session for the runs in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from music_lakehouse.resources.spark import SparkResource
+from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
+from music_lakehouse_tests.chaos.lab import Lab
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    """A session that the runs of this process share: a run stops only a session that it made itself."""
+    resource = SparkResource(master="local[2]")
+    yield resource.spark_session
+    resource.close()
+
+
+@pytest.fixture
+def lab(tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str) -> Lab:
+    """A lake, and topics of its own on the shared broker."""
+    return Lab(tmp_path, broker.bootstrap_servers, topic_prefix)
+
+
+@pytest.fixture
+def mortal_broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    """A broker for one test, not started, which may be killed."""
+    broker = EmbeddedBroker(tmp_path / "broker", free_port(), heap="256m")
+    yield broker
+    broker.stop()

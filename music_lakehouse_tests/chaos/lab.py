@@ -1,0 +1,178 @@
+"""A lake, its topics and its runs, for tests that break things."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from music_lakehouse.lakehouse.kafka import Topic, describe_topics, ensure_topics
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.resources.build import build_resources
+from music_lakehouse.settings import Settings
+from music_lakehouse.simulator.config import SimulatorConfig
+from music_lakehouse.simulator.reference import write_reference
+from music_lakehouse.simulator.simulation import simulate
+from music_lakehouse.simulator.sinks import to_kafka
+from music_lakehouse_tests.chaos.runner import FAULT_VARIABLE, Fault, execute
+from music_lakehouse_tests.oracle.compare import assert_lake_equals_oracle, messages_from_kafka
+from music_lakehouse_tests.oracle.messages import Message
+
+RUN_SECONDS = 400
+MOST_SONGS = 300
+START = datetime(2024, 2, 26, 7, 30, 0, 123000, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: its exit code (negative: the signal that killed it), errors and retries, and what it printed."""
+
+    code: int
+    success: bool = False
+    errors: list[str] = field(default_factory=list)
+    retries: list[str] = field(default_factory=list)
+    output: str = ""
+
+    @property
+    def killed(self) -> bool:
+        return self.code == -signal.SIGKILL
+
+
+class RunningPipeline:
+    """A run in a process (and process group) of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], report: Path, log: Path) -> None:
+        self.process = process
+        self._report = report
+        self._log = log
+
+    def result(self, seconds: float = RUN_SECONDS) -> RunResult:
+        """Wait for its end."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the run did not end within {seconds:.0f} s:\n{self._tail()}") from None
+        report = json.loads(self._report.read_text()) if self._report.exists() else {}
+        return RunResult(code, output=self._tail(), **report)
+
+    def kill(self) -> None:
+        """SIGKILL to everything of it."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _tail(self) -> str:
+        return self._log.read_text(errors="replace")[-6000:]
+
+
+class Lab:
+    """One lake in a directory of its own, with four topics of its own on a broker."""
+
+    def __init__(self, directory: Path, bootstrap_servers: str, topic_prefix: str) -> None:
+        self.directory = directory
+        self.settings = Settings(
+            lakehouse_root=str(directory / "lake"),
+            reference_root=directory / "reference",
+            kafka_bootstrap_servers=bootstrap_servers,
+            kafka_topic_prefix=topic_prefix,
+            spark_master="local[2]",
+        )
+        self.root = directory / "lake"
+        self.lake = LakePaths(self.settings.lake_uri)
+        self._runs = 0
+
+    # --- input
+
+    def send(self, messages: int, seed: int, *, days: float = 14) -> None:
+        """Send simulated messages, one in twenty with a fault. The same users and times whatever the seed, so that what
+        is sent later touches what was there."""
+        config = SimulatorConfig(users=40, start=START, days=days, seed=seed, dirty=0.05, extra_level_changes=0.1)
+        to_kafka(islice(simulate(config), messages), self.settings)
+
+    def write_reference(self) -> None:
+        """The reference files, songs.csv with its first songs only: what is left out only events know."""
+        songs = write_reference(self.settings.reference_root, overwrite=True)[0]
+        lines = songs.read_text(encoding="utf-8").splitlines(keepends=True)
+        songs.write_text("".join(lines[: MOST_SONGS + 1]), encoding="utf-8")
+
+    def create_topics(self) -> None:
+        ensure_topics(self.settings, self.settings.topics.values())
+
+    def topic(self, event: str) -> Topic:
+        name = self.settings.topics[event]
+        return describe_topics(self.settings, [name])[name]
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.settings.kafka_bootstrap_servers, "log_level": 0})
+
+    def expire(self, event: str, offsets: dict[int, int]) -> None:
+        """Let the broker forget the messages before these offsets, as its retention would."""
+        name = self.settings.topics[event]
+        wanted = [TopicPartition(name, partition, offset) for partition, offset in offsets.items()]
+        for future in self.admin().delete_records(wanted).values():
+            future.result(30)
+
+    def delete_topic(self, event: str) -> None:
+        for future in self.admin().delete_topics([self.settings.topics[event]], operation_timeout=30).values():
+            future.result(30)
+
+    # --- runs
+
+    def start(self, *tables: str, fault: Fault | None = None, **environment: str) -> RunningPipeline:
+        """Start a run in a process group of its own."""
+        self._runs += 1
+        report, log = self.directory / f"run{self._runs}.json", self.directory / f"run{self._runs}.log"
+        inherited = {key: value for key, value in os.environ.items() if key != FAULT_VARIABLE}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "music_lakehouse_tests.chaos.runner", str(report), *tables],
+                env={
+                    **inherited,
+                    "LAKEHOUSE_ROOT": self.settings.lakehouse_root,
+                    "REFERENCE_ROOT": str(self.settings.reference_root),
+                    "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
+                    "KAFKA_TOPIC_PREFIX": self.settings.kafka_topic_prefix,
+                    "SPARK_MASTER": self.settings.spark_master,
+                    **(fault.to_environment() if fault else {}),
+                    **environment,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return RunningPipeline(process, report, log)
+
+    def run(self, *tables: str, fault: Fault | None = None, **environment: str) -> RunResult:
+        """A run in a process of its own, to its end."""
+        return self.start(*tables, fault=fault, **environment).result()
+
+    def run_here(self, *tables: str, **kafka: Any) -> RunResult:
+        """A run in this process and its Spark session: faster, but nobody can be killed. `kafka` are fields of the
+        Kafka resource."""
+        resources = build_resources(self.settings)
+        resources["kafka"] = resources["kafka"].model_copy(update=kafka)
+        result = execute(resources, tables)
+        return RunResult(code=0 if result["success"] else 1, **result)
+
+    # --- what came of it
+
+    def messages(self) -> list[Message]:
+        """Every message that the broker holds now."""
+        return messages_from_kafka(self.settings.kafka_bootstrap_servers, self.settings.topics)
+
+    def compare(self, *, gone: list[Message] | None = None) -> None:
+        """Fail unless every table is what the oracle makes of the broker's messages, and of those that were read before
+        the broker lost them."""
+        messages = {(m.topic_id, m.partition, m.offset): m for m in [*(gone or []), *self.messages()]}
+        assert_lake_equals_oracle(self.root, messages.values(), self.settings.reference_root)

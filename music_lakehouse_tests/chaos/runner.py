@@ -1,0 +1,173 @@
+"""One run of `streaming_pipeline` in a process of its own, with at most one fault at a named point.
+
+    python -m music_lakehouse_tests.chaos.runner REPORT [TABLE …]
+
+The lake, the references and the broker come from the environment, like any run's; the fault is the variable
+`LAKEHOUSE_FAULT`, read here only. The report is JSON: whether the run succeeded, and its errors. With tables
+(`layer.table`) only these are materialized.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+FAULT_VARIABLE = "LAKEHOUSE_FAULT"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens at the `call`-th call of the function `point`, of those that concern `table` (None: any).
+
+    `moment`: before the call, after it, `milliseconds` into it, or `at_commit`: as soon as the table's next version is
+    on disk. `victim`: the process group (`group`), Python alone, the JVM alone; or `nobody`: the run waits there until
+    the file `gate` is gone, which it makes.
+    """
+
+    point: str
+    moment: str = "before"
+    table: str | None = None
+    call: int = 1
+    victim: str = "group"
+    milliseconds: int = 0
+    gate: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.moment} {self.point} {self.table or ''} #{self.call}, kill {self.victim}"
+
+    def to_environment(self) -> dict[str, str]:
+        return {FAULT_VARIABLE: json.dumps(asdict(self))}
+
+
+def _points() -> dict[str, tuple[Any, str, Callable[..., str]]]:
+    """By name: the function's owner, its name, and which table (`layer.table`) a call of it concerns."""
+    from music_lakehouse.defs.listening import parsing
+    from music_lakehouse.lakehouse import kafka_ingest, kafka_positions, steps, upsert
+    from music_lakehouse.lakehouse.lake import Lake
+
+    return {
+        "create": (Lake, "create", lambda _, table: table.full_name),
+        "append": (Lake, "append", lambda _, __, table: table.full_name),
+        "merge": (upsert, "_merge", lambda _, table, *__: table.full_name),
+        "record_positions": (steps, "record_positions", lambda _, changes: changes.step),
+        "record_read_up_to": (kafka_positions, "record_read_up_to", lambda _, table, *__: table.full_name),
+        "ingest_batches": (kafka_ingest, "drain", lambda _, path: "raw." + Path(path).name),
+        "parse_batch": (parsing, "_write_batch", lambda _, topic, __: f"bronze.{topic}"),
+    }
+
+
+def install(fault: Fault, lake_root: Path) -> None:
+    """Wrap the fault's function so that the fault happens."""
+    owner, name, table_of = _points()[fault.point]
+    wrapped = getattr(owner, name)
+    calls = 0
+
+    @functools.wraps(wrapped)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        table = table_of(*args, **kwargs)
+        if fault.table in (None, table):
+            calls += 1
+        if calls != fault.call or fault.table not in (None, table):
+            return wrapped(*args, **kwargs)
+        if fault.moment == "before":
+            strike(fault)
+        elif fault.moment == "during":
+            threading.Timer(fault.milliseconds / 1000, strike, [fault]).start()
+        elif fault.moment == "at_commit":
+            log = lake_root.joinpath(*table.split("."), "_delta_log")
+            threading.Thread(target=_strike_at_commit, args=(fault, log, len(_commits(log))), daemon=True).start()
+        result = wrapped(*args, **kwargs)
+        if fault.moment == "after":
+            strike(fault)
+        return result
+
+    setattr(owner, name, wrapper)
+
+
+def _strike_at_commit(fault: Fault, log: Path, commits: int) -> None:
+    while len(_commits(log)) == commits:
+        time.sleep(0.001)
+    strike(fault)
+
+
+def _commits(log: Path) -> list[Path]:
+    return list(log.glob("*.json"))
+
+
+def strike(fault: Fault) -> None:
+    """Let the fault happen now."""
+    if fault.victim == "nobody":
+        assert fault.gate is not None, "a run that waits needs a gate"
+        gate = Path(fault.gate)
+        gate.touch()
+        while gate.exists():
+            time.sleep(0.05)
+    elif fault.victim == "jvm":
+        for child in psutil.Process().children(recursive=True):
+            if "java" in child.name():
+                child.kill()
+    elif fault.victim == "python":
+        os.kill(os.getpid(), signal.SIGKILL)
+    else:
+        os.killpg(0, signal.SIGKILL)
+
+
+def main(report: Path, tables: list[str]) -> int:
+    from music_lakehouse.defs import shell
+    from music_lakehouse.resources.build import build_resources
+    from music_lakehouse.settings import Settings
+
+    shell.FIRST_RETRY_SECONDS = float(os.environ.get("FIRST_RETRY_SECONDS", "1"))
+    if FAULT_VARIABLE in os.environ:
+        install(Fault(**json.loads(os.environ[FAULT_VARIABLE])), Path(Settings().lake_uri))
+    result = execute(build_resources(Settings()), tables)
+    report.write_text(json.dumps(result))
+    return 0 if result["success"] else 1
+
+
+def execute(resources: dict[str, Any], tables: Sequence[str]) -> dict[str, Any]:
+    """Run `streaming_pipeline`, or only these tables of it, in this process. Out: whether it succeeded, its failed
+    steps' errors, and the errors after which a step was tried again."""
+    import dagster as dg
+
+    from music_lakehouse.definitions import defs
+    from music_lakehouse.defs.listening.assets import ASSETS
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        if tables:
+            keys = [dg.AssetKey(table.split(".")) for table in tables]
+            result = dg.materialize(
+                ASSETS, selection=keys, resources=resources, instance=instance, raise_on_error=False
+            )
+        else:
+            result = defs.resolve_job_def("streaming_pipeline").execute_in_process(
+                resources=resources, instance=instance, raise_on_error=False
+            )
+    return {
+        "success": result.success,
+        "errors": [_own_error(e.step_failure_data.error) for e in result.all_events if e.is_step_failure],
+        "retries": [_own_error(e.step_retry_data.error) for e in result.all_events if e.is_step_up_for_retry],
+    }
+
+
+def _own_error(error: Any) -> str:
+    """The text of the error that the step raised, without Dagster's wrapping."""
+    while error.cause is not None and error.cls_name in ("DagsterExecutionStepExecutionError", "RetryRequested"):
+        error = error.cause
+    return str(error.message).strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
