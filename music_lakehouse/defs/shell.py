@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 import dagster as dg
 
 from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
+from music_lakehouse.lakehouse.errors import explained
 from music_lakehouse.lakehouse.expectations import Rule, RuleResult, record_results
 from music_lakehouse.lakehouse.kafka import BrokerUnavailableError
 from music_lakehouse.lakehouse.lake import LakePaths
@@ -85,16 +86,29 @@ def materialized(
     )
 
 
-@contextmanager
-def retried(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Try again later, with growing distance, what passes by itself: a broker that is down, a lake that is held."""
-    try:
-        yield
-    except PASSING_ERRORS as error:
-        context.log.warning(str(error))
-        raise dg.RetryRequested(
-            max_retries=MOST_RETRIES, seconds_to_wait=FIRST_RETRY_SECONDS * 2**context.retry_number
-        ) from error
+def retried(body: Callable[..., Any]) -> Callable[..., Any]:
+    """For an asset's function that takes `lakehouse`, and perhaps `kafka`: says in one line what its errors mean where
+    the cause lies outside, and tries again later, with growing distance, what passes by itself: a broker that is down,
+    a lake that is held."""
+
+    @wraps(body)
+    def wrapper(context: dg.AssetExecutionContext, **resources: Any) -> Any:
+        try:
+            return body(context, **resources)
+        except Exception as error:
+            brokers = resources["kafka"].bootstrap_servers if "kafka" in resources else ""
+            known = explained(error, lake_root=resources["lakehouse"].root, brokers=brokers)
+            cause = error if isinstance(error, PASSING_ERRORS) or known is None else known
+            if isinstance(cause, PASSING_ERRORS):
+                context.log.warning(str(cause))
+                raise dg.RetryRequested(
+                    max_retries=MOST_RETRIES, seconds_to_wait=FIRST_RETRY_SECONDS * 2**context.retry_number
+                ) from cause
+            if cause is error:
+                raise
+            raise cause from error
+
+    return wrapper
 
 
 def check_result(table: Table, outcome: Outcome, *, prefix: str = "") -> dg.AssetCheckResult:

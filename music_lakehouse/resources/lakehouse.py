@@ -40,6 +40,8 @@ class LakehouseResource(dg.ConfigurableResource):
         self._lake = None
         if self._lock is not None:
             # The session first: as long as it lives it may still commit.
-            self.spark.close()
-            self._lock.release()
-            self._lock = None
+            try:
+                self.spark.close()
+            finally:
+                self._lock.release()
+                self._lock = None

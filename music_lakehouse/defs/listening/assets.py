@@ -65,13 +65,13 @@ def _build_raw_asset(event: str) -> dg.AssetsDefinition:
     table = RAW[event]
 
     @dg.asset(**_options(table), deps=[kafka_topic_key(event)])
+    @retried
     def raw(
         context: dg.AssetExecutionContext, lakehouse: LakehouseResource, kafka: KafkaResource
     ) -> dg.MaterializeResult:
-        with retried(context):
-            lake, topic = lakehouse.lake, kafka.topic(event)
-            before = _version(lake, table)
-            read = ingest_topic(lake, kafka.settings, topic, table, max_offsets=kafka.max_messages_per_batch)
+        lake, topic = lakehouse.lake, kafka.topic(event)
+        before = _version(lake, table)
+        read = ingest_topic(lake, kafka.settings, topic, table, max_offsets=kafka.max_messages_per_batch)
         context.log.info(f"{read.rows} messages of {topic.name}, up to offsets {read.end_offsets}")
         return materialized(
             context,
@@ -97,9 +97,9 @@ def _build_bronze_asset(event: str) -> dg.AssetsDefinition:
     table = BRONZE[event]
 
     @dg.asset(**_options(table, rules=events.rules(event)), deps=[asset_key(RAW[event])])
+    @retried
     def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
-        with retried(context):
-            lake = lakehouse.lake
+        lake = lakehouse.lake
         before = _version(lake, table)
         parsed = parse_topic(lake, event, max_bytes=MOST_RAW_BYTES_A_BATCH)
         context.log.info(f"{parsed.rows} messages, {parsed.refused} of them into quarantine")
@@ -142,11 +142,11 @@ def _build_reference_asset(reference: Reference) -> dg.AssetsDefinition:
     options["check_specs"] = [*options["check_specs"], readable]
 
     @dg.asset(**options)
+    @retried
     def loaded(
         context: dg.AssetExecutionContext, lakehouse: LakehouseResource, reference_files: ReferenceFiles
     ) -> dg.MaterializeResult:
-        with retried(context):
-            lake = lakehouse.lake
+        lake = lakehouse.lake
         report = load_reference(lake, reference, reference_files.path)
         result = materialized(
             context,
@@ -176,9 +176,9 @@ def _build_step_asset(step: Step) -> dg.AssetsDefinition:
     table = step.table
 
     @dg.asset(**_options(table), deps=[asset_key(source) for source in step.sources])
+    @retried
     def kept(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
-        with retried(context):
-            lake = lakehouse.lake
+        lake = lakehouse.lake
         before = _version(lake, table)
         report = run_step(lake, step)
         written = report.written
