@@ -1,4 +1,4 @@
-"""A lab a test, and one Spark session for the runs in this process."""
+"""A lab a test, and a broker that may be killed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
 
-from music_lakehouse.resources.spark import SparkResource
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 from music_lakehouse_tests.chaos.lab import Lab
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    """A session that the runs of this process share: a run stops only a session that it made itself."""
-    resource = SparkResource(master="local[2]")
-    yield resource.spark_session
-    resource.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,12 +36,14 @@ START = datetime(2024, 2, 26, 7, 30, 0, 123000, tzinfo=timezone.utc)
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: its exit code (negative: the signal that killed it), errors and retries, and what it printed."""
+    """How a run ended: its exit code (negative: the signal that killed it), errors, retries, the
+    problems of reference files, and what it printed."""
 
     code: int
     success: bool = False
     errors: list[str] = field(default_factory=list)
     retries: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     output: str = ""
 
     @property
@@ -89,6 +92,8 @@ class Lab:
         )
         self.root = directory / "lake"
         self.lake = LakePaths(self.settings.lake_uri)
+        # Kept, as futures end with their client.
+        self.admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
         self._runs = 0
 
     # --- input
@@ -112,18 +117,15 @@ class Lab:
         name = self.settings.topics[event]
         return describe_topics(self.settings, [name])[name]
 
-    def admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.settings.kafka_bootstrap_servers, "log_level": 0})
-
     def expire(self, event: str, offsets: dict[int, int]) -> None:
         """Let the broker forget the messages before these offsets, as its retention would."""
         name = self.settings.topics[event]
         wanted = [TopicPartition(name, partition, offset) for partition, offset in offsets.items()]
-        for future in self.admin().delete_records(wanted).values():
+        for future in self.admin.delete_records(wanted).values():
             future.result(30)
 
     def delete_topic(self, event: str) -> None:
-        for future in self.admin().delete_topics([self.settings.topics[event]], operation_timeout=30).values():
+        for future in self.admin.delete_topics([self.settings.topics[event]], operation_timeout=30).values():
             future.result(30)
 
     # --- runs
@@ -164,6 +166,11 @@ class Lab:
         resources["kafka"] = resources["kafka"].model_copy(update=kafka)
         result = execute(resources, tables)
         return RunResult(code=0 if result["success"] else 1, **result)
+
+    def forget(self, *names: str) -> None:
+        """Delete tables (`layer.table`) or directories of the lake, as nobody should."""
+        for name in names:
+            shutil.rmtree(self.root.joinpath(*name.split(".")), ignore_errors=True)
 
     # --- what came of it
 

@@ -3,8 +3,8 @@
     python -m music_lakehouse_tests.chaos.runner REPORT [TABLE …]
 
 The lake, the references and the broker come from the environment, like any run's; the fault is the variable
-`LAKEHOUSE_FAULT`, read here only. The report is JSON: whether the run succeeded, and its errors. With tables
-(`layer.table`) only these are materialized.
+`LAKEHOUSE_FAULT`, read here only, as are `LOCK_WAIT_SECONDS` and `MOST_RETRIES`. The report is JSON: whether the run
+succeeded, and its errors. With tables (`layer.table`) only these are materialized.
 """
 
 from __future__ import annotations
@@ -129,17 +129,22 @@ def main(report: Path, tables: list[str]) -> int:
     from music_lakehouse.resources.build import build_resources
     from music_lakehouse.settings import Settings
 
-    shell.FIRST_RETRY_SECONDS = float(os.environ.get("FIRST_RETRY_SECONDS", "1"))
+    shell.FIRST_RETRY_SECONDS = 1.0
+    shell.MOST_RETRIES = int(os.environ.get("MOST_RETRIES", shell.MOST_RETRIES))
     if FAULT_VARIABLE in os.environ:
         install(Fault(**json.loads(os.environ[FAULT_VARIABLE])), Path(Settings().lake_uri))
-    result = execute(build_resources(Settings()), tables)
+    resources = build_resources(Settings())
+    if "LOCK_WAIT_SECONDS" in os.environ:
+        wait = float(os.environ["LOCK_WAIT_SECONDS"])
+        resources["lakehouse"] = resources["lakehouse"].model_copy(update={"lock_wait_seconds": wait})
+    result = execute(resources, tables)
     report.write_text(json.dumps(result))
     return 0 if result["success"] else 1
 
 
 def execute(resources: dict[str, Any], tables: Sequence[str]) -> dict[str, Any]:
     """Run `streaming_pipeline`, or only these tables of it, in this process. Out: whether it succeeded, its failed
-    steps' errors, and the errors after which a step was tried again."""
+    steps' errors, the errors after which a step was tried again, and what was wrong with reference files."""
     import dagster as dg
 
     from music_lakehouse.definitions import defs
@@ -159,6 +164,11 @@ def execute(resources: dict[str, Any], tables: Sequence[str]) -> dict[str, Any]:
         "success": result.success,
         "errors": [_own_error(e.step_failure_data.error) for e in result.all_events if e.is_step_failure],
         "retries": [_own_error(e.step_retry_data.error) for e in result.all_events if e.is_step_up_for_retry],
+        "warnings": [
+            str(check.metadata["problems"].value)
+            for check in result.get_asset_check_evaluations()
+            if "problems" in check.metadata and not check.passed
+        ],
     }
 
 

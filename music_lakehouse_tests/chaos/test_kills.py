@@ -1,0 +1,121 @@
+"""A run that is killed with -9, anywhere and any part of it, is made good by the next one."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import psutil
+import pytest
+
+from music_lakehouse.lakehouse.locks import current_holder
+from music_lakehouse_tests.chaos.lab import Lab
+from music_lakehouse_tests.chaos.runner import Fault
+
+pytestmark = [pytest.mark.chaos, pytest.mark.spark, pytest.mark.kafka]
+
+# In the order in which a run comes to them, so that each kill has the work of the runs before it behind it.
+IN_A_FIRST_LOAD = [
+    Fault("record_read_up_to", "before", "raw.page_view_events"),
+    Fault("append", "before", "bronze.quarantine"),
+    Fault("parse_batch", "after", "bronze.page_view_events", victim="python"),
+]
+IN_AN_INCREMENT = [
+    Fault("ingest_batches", "at_commit", "raw.listen_events"),
+    Fault("merge", "during", "silver.dim_users", milliseconds=300, victim="jvm"),
+    Fault("record_positions", "before", "gold.fact_streams"),
+]
+# The full suite's.
+EVERYWHERE_IN_A_FIRST_LOAD = [
+    Fault("create", "after", "raw.listen_events"),
+    Fault("ingest_batches", "before", "raw.listen_events"),
+    Fault("ingest_batches", "at_commit", "raw.listen_events", victim="jvm"),
+    Fault("ingest_batches", "after", "raw.page_view_events", victim="python"),
+    Fault("record_read_up_to", "after", "raw.auth_events"),
+    Fault("append", "before", "bronze.listen_events"),
+    Fault("append", "during", "bronze.listen_events", milliseconds=200, victim="jvm"),
+    Fault("append", "at_commit", "bronze.listen_events"),
+    Fault("append", "before", "bronze.quarantine"),
+    Fault("append", "after", "bronze.quarantine", victim="python"),
+    Fault("parse_batch", "after", "bronze.page_view_events"),
+    Fault("append", "after", "silver.dim_users"),
+    Fault("record_positions", "before", "silver.dim_songs", victim="jvm"),
+    Fault("append", "before", "gold.fact_streams", victim="python"),
+    Fault("append", "at_commit", "gold.fact_streams"),
+    Fault("append", "after", "gold.wide_streams"),
+    Fault("record_positions", "after", "gold.artist_popularity"),
+]
+EVERYWHERE_IN_AN_INCREMENT = [
+    Fault("ingest_batches", "at_commit", "raw.listen_events"),
+    Fault("append", "before", "bronze.quarantine", call=2, victim="jvm"),
+    Fault("merge", "before", "silver.dim_users"),
+    Fault("merge", "during", "silver.dim_users", milliseconds=300),
+    Fault("merge", "at_commit", "silver.dim_users", victim="python"),
+    Fault("record_positions", "before", "silver.user_profiles"),
+    Fault("merge", "at_commit", "silver.user_sessions", victim="jvm"),
+    Fault("merge", "during", "gold.daily_user_summary", milliseconds=100, victim="python"),
+    Fault("merge", "at_commit", "gold.artist_popularity"),
+]
+
+
+def kill_at(lab: Lab, fault: Fault) -> None:
+    """A run that is killed at the fault; see that it was, and that a lake it held is not held for good."""
+    result = lab.run(fault=fault)
+    if fault.victim == "jvm":
+        assert result.code == 1, f"{fault}: {result.output}"
+        assert "Spark's process ended during the run" in " ".join(result.errors), f"{fault}: {result.errors}"
+    else:
+        assert result.killed, f"{fault} was not reached: {result.output}"
+    if fault.victim == "group":
+        assert current_holder(lab.lake.root) is None
+
+
+def lab_after(lab: Lab, first_load: list[Fault], increment: list[Fault]) -> None:
+    """Load under kills, and then an increment under kills, each time with a clean run at the end."""
+    lab.write_reference()
+    lab.send(800, seed=1)
+    for fault in first_load:
+        kill_at(lab, fault)
+    assert lab.run().success
+    lab.send(300, seed=2)
+    for fault in increment:
+        kill_at(lab, fault)
+    assert lab.run().success
+    lab.compare()
+
+
+@pytest.mark.timeout(1800)
+def test_killed_at_six_points_the_tables_are_those_of_the_oracle(lab: Lab) -> None:
+    lab_after(lab, IN_A_FIRST_LOAD, IN_AN_INCREMENT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(6000)
+def test_killed_at_every_point_the_tables_are_those_of_the_oracle(lab: Lab) -> None:
+    lab_after(lab, EVERYWHERE_IN_A_FIRST_LOAD, EVERYWHERE_IN_AN_INCREMENT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(6000)
+@pytest.mark.parametrize("number", range(3))
+def test_killed_at_random_times_the_tables_are_those_of_the_oracle(lab: Lab, seed: int, number: int) -> None:
+    """Ten runs, each killed between its start and half a minute later: the whole group, Python alone, or the JVM."""
+    random_source = random.Random(f"{seed} {number}")
+    print(f"--seed {seed}, number {number}")
+    lab.write_reference()
+    for kill in range(10):
+        lab.send(100, seed=kill)
+        run = lab.start()
+        time.sleep(random_source.uniform(4, 30))
+        victims = {
+            "group": [psutil.Process(run.process.pid), *psutil.Process(run.process.pid).children(recursive=True)],
+            "python": [psutil.Process(run.process.pid)],
+            "jvm": [p for p in psutil.Process(run.process.pid).children(recursive=True) if "java" in p.name()],
+        }[random_source.choice(["group", "python", "jvm"])]
+        for victim in victims:
+            if victim.is_running():
+                victim.kill()
+        run.result()
+    last = lab.run()
+    assert last.success, last.errors
+    lab.compare()

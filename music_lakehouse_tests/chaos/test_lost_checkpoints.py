@@ -1,0 +1,52 @@
+"""Checkpoints and positions are there to save work: without them the tables are the same."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from pyspark.sql import SparkSession
+
+from music_lakehouse.defs.listening.tables import BRONZE, RAW
+from music_lakehouse_tests.chaos.lab import Lab
+
+pytestmark = [pytest.mark.chaos, pytest.mark.spark, pytest.mark.kafka]
+
+RAW_AND_BRONZE = tuple(table.full_name for table in (*RAW.values(), *BRONZE.values()))
+LOSABLE = ("_checkpoints", "metrics.positions", "metrics.kafka_positions")
+
+
+@pytest.mark.timeout(1200)
+def test_without_its_checkpoints_and_positions_a_lake_goes_on_where_it_was(lab: Lab, spark: SparkSession) -> None:
+    lab.send(500, seed=1)
+    assert lab.run_here().success
+    for seed, part in enumerate(("offsets", "commits", "metadata"), 2):
+        lab.send(30, seed=seed)
+        for found in lab.root.glob(f"_checkpoints/*/*/{part}"):
+            shutil.rmtree(found) if found.is_dir() else found.unlink()
+        assert lab.run_here(*RAW_AND_BRONZE).success
+    for seed, losable in enumerate(("_checkpoints", "metrics.kafka_positions"), 10):
+        lab.send(30, seed=seed)
+        lab.forget(losable)
+        assert lab.run_here(*RAW_AND_BRONZE).success
+    lab.send(100, seed=20)
+    lab.forget(*LOSABLE)
+    assert lab.run_here().success
+    lab.compare()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_each_checkpoint_may_be_lost_by_itself(lab: Lab, spark: SparkSession) -> None:
+    lab.write_reference()
+    lab.send(500, seed=1)
+    assert lab.run_here().success
+    checkpoints = sorted(str(path.relative_to(lab.root)) for path in lab.root.glob("_checkpoints/*"))
+    steps = sorted(str(path.relative_to(lab.root)) for path in lab.root.glob("metrics/positions/step=*"))
+    assert len(checkpoints) == 8
+    assert len(steps) > 10
+    for seed, losable in enumerate([*checkpoints, "metrics.positions", "metrics"], 2):
+        lab.send(50, seed=seed)
+        lab.forget(losable)
+        assert lab.run_here().success
+        lab.compare()

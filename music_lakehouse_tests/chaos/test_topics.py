@@ -1,0 +1,163 @@
+"""Topics that lose messages, are made anew, grow, or are not there."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import NewPartitions
+from pyspark.sql import SparkSession
+
+from music_lakehouse.defs import shell
+from music_lakehouse.defs.listening.tables import RAW
+from music_lakehouse.lakehouse.kafka_positions import (
+    ACCEPTED_LOSS,
+    KAFKA_POSITIONS,
+    accept_losses,
+    find_losses,
+    read_up_to,
+)
+from music_lakehouse.lakehouse.records import read_records
+from music_lakehouse_tests.chaos.lab import Lab
+
+pytestmark = [pytest.mark.chaos, pytest.mark.spark, pytest.mark.kafka]
+
+LISTENS, PAGE_VIEWS, AUTH, STATUS_CHANGES = RAW
+ALL_RAW = tuple(table.full_name for table in RAW.values())
+
+
+@pytest.fixture(autouse=True)
+def _soon_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell, "FIRST_RETRY_SECONDS", 0.1)
+
+
+def add_partition(lab: Lab, event: str, partitions: int) -> None:
+    name = lab.settings.topics[event]
+    lab.admin.create_partitions([NewPartitions(name, partitions)])[name].result(30)
+
+
+def send_to_partition(lab: Lab, event: str, partition: int, value: bytes) -> None:
+    producer = Producer({"bootstrap.servers": lab.settings.kafka_bootstrap_servers})
+    producer.produce(lab.settings.topics[event], value, partition=partition)
+    assert producer.flush(30) == 0
+
+
+def send_transactions(lab: Lab, event: str) -> None:
+    """To the topic's partition 0: one message of a transaction that is aborted, then one of a committed one."""
+    producer = Producer({"bootstrap.servers": lab.settings.kafka_bootstrap_servers, "transactional.id": lab.root.name})
+    producer.init_transactions(30)
+    for value, end in ((b"aborted", producer.abort_transaction), (b"committed", producer.commit_transaction)):
+        producer.begin_transaction()
+        producer.produce(lab.settings.topics[event], value, partition=0)
+        producer.flush(30)
+        end(30)
+
+
+def test_what_was_never_read_stops_the_run_until_its_loss_is_accepted(lab: Lab, spark: SparkSession) -> None:
+    """Messages that expired, a topic made anew and shorter, and one made anew and longer, all at once."""
+    lab.write_reference()
+    lab.create_topics()
+    lab.send(500, seed=1)
+    assert lab.run_here(*ALL_RAW).success
+    seen = lab.messages()
+    lab.send(500, seed=2)
+    # The partition's last message stays, so that there is something behind the gap.
+    expired = {p: end - 1 for p, end in lab.topic(LISTENS).end_offsets.items() if p == 0}
+    read = {event: read_up_to(lab.lake, RAW[event], lab.topic(event)) for event in RAW}
+    lab.expire(LISTENS, expired)
+    old_ids = {event: lab.topic(event).topic_id for event in (AUTH, PAGE_VIEWS)}
+    for event in old_ids:
+        lab.delete_topic(event)
+    lab.create_topics()
+    lab.send(700, seed=3)
+    assert sum(lab.topic(AUTH).end_offsets.values()) < sum(read[AUTH].values()) + 10
+    rows = {event: lab.lake.rows(RAW[event]) for event in RAW}
+
+    stopped = lab.run_here(*ALL_RAW)
+
+    assert not stopped.success
+    assert stopped.retries == [], "a loss does not pass by itself"
+    assert len(stopped.errors) == 3
+    text = "\n".join(stopped.errors)
+    gap = f"partition 0: offsets {read[LISTENS][0]} to {expired[0]} of topic id {lab.topic(LISTENS).topic_id}"
+    assert f"topic {lab.settings.topics[LISTENS]} are gone" in text
+    assert gap in text
+    for event, topic_id in old_ids.items():
+        assert f"partition 0: offsets {read[event][0]} to unknown of topic id {topic_id}" in text
+        assert f"music-lakehouse accept-loss {lab.settings.topics[event]}" in text
+        assert lab.lake.rows(RAW[event]) == rows[event]
+    assert lab.lake.rows(RAW[LISTENS]) == rows[LISTENS]
+
+    accepted = [
+        loss for event in (LISTENS, AUTH, PAGE_VIEWS) for loss in accept_losses(lab.lake, RAW[event], lab.topic(event))
+    ]
+    assert {(loss["kafka_topic_id"], loss["kafka_partition"]) for loss in accepted} == {
+        (lab.topic(LISTENS).topic_id, 0),
+        *((topic_id, partition) for topic_id in old_ids.values() for partition in (0, 1)),
+    }
+    assert len(read_records(lab.lake, ACCEPTED_LOSS)) == len(accepted)
+    add_partition(lab, STATUS_CHANGES, 3)
+    send_to_partition(lab, STATUS_CHANGES, 2, b"neither was there before")
+    send_transactions(lab, PAGE_VIEWS)
+
+    assert lab.run_here().success
+    lab.compare(gone=seen)
+    for event in RAW:
+        assert read_up_to(lab.lake, RAW[event], lab.topic(event)) == lab.topic(event).end_offsets
+        assert find_losses(lab.lake, RAW[event], lab.topic(event)) == []
+
+
+def test_a_gap_that_grows_after_it_was_accepted_stops_the_run_again(lab: Lab, spark: SparkSession) -> None:
+    lab.create_topics()
+    lab.send(60, seed=1)
+    table = RAW[PAGE_VIEWS]
+    lab.run_here(table.full_name)
+    first = lab.topic(PAGE_VIEWS).end_offsets[0]
+    lab.send(200, seed=2)
+    lab.expire(PAGE_VIEWS, {0: first + 10})
+    assert [
+        (loss["from_offset"], loss["to_offset"]) for loss in accept_losses(lab.lake, table, lab.topic(PAGE_VIEWS))
+    ] == [(first, first + 10)]
+
+    lab.expire(PAGE_VIEWS, {0: first + 15})
+
+    (grown,) = find_losses(lab.lake, table, lab.topic(PAGE_VIEWS))
+    assert (grown["from_offset"], grown["to_offset"]) == (first + 10, first + 15)
+    assert "expired before it was read" in lab.run_here(table.full_name).errors[0]
+    accept_losses(lab.lake, table, lab.topic(PAGE_VIEWS))
+    assert lab.run_here(table.full_name).success
+    assert lab.lake.rows(table) == sum(lab.topic(PAGE_VIEWS).end_offsets.values()) - 15
+
+
+def test_a_topic_made_anew_is_noticed_also_where_the_positions_are_gone(lab: Lab, spark: SparkSession) -> None:
+    lab.create_topics()
+    lab.send(60, seed=1)
+    table = RAW[PAGE_VIEWS]
+    lab.run_here(table.full_name)
+    old = lab.topic(PAGE_VIEWS)
+    lab.forget(KAFKA_POSITIONS.full_name)
+    lab.delete_topic(PAGE_VIEWS)
+    lab.create_topics()
+
+    result = lab.run_here(table.full_name)
+
+    assert f"offsets {old.end_offsets[0]} to unknown of topic id {old.topic_id}" in result.errors[0]
+
+
+def test_a_topic_that_may_not_be_created_is_named(lab: Lab, spark: SparkSession) -> None:
+    lab.settings = lab.settings.model_copy(update={"kafka_topic_prefix": "not allowed: "})
+
+    result = lab.run_here(RAW[LISTENS].full_name)
+
+    assert result.retries == []
+    assert "topic not allowed: listen_events does not exist" in result.errors[0]
+
+
+def test_topics_and_reference_files_that_are_missing_are_made_or_empty(lab: Lab, spark: SparkSession) -> None:
+    result = lab.run_here(RAW[LISTENS].full_name, "bronze.reference_songs", "bronze.reference_states")
+
+    assert result.success, result.errors
+    assert lab.topic(LISTENS).end_offsets == {0: 0, 1: 0}
+    assert len(result.warnings) == 2
+    assert {"songs.csv is not there", "state_codes.csv is not there"} == {
+        text.rpartition("/")[2] for text in result.warnings
+    }
