@@ -12,12 +12,18 @@ from music_lakehouse.defs.listening.sensors import kafka_observation_sensor, kaf
 from music_lakehouse.resources.build import build_resources
 from music_lakehouse.settings import Settings
 
-defs = dg.Definitions(
-    assets=ASSETS,
-    asset_checks=[whole_tables],
-    jobs=[streaming_pipeline, audit],
-    schedules=[daily_audit, reference_files_schedule],
-    sensors=[kafka_sensor, kafka_observation_sensor, run_failure_alert, failed_check_alert],
-    resources=build_resources(Settings()),
-    executor=dg.in_process_executor,
-)
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """All definitions, on the lake, the brokers and the files that the settings name. Opens and starts nothing."""
+    return dg.Definitions(
+        assets=ASSETS,
+        asset_checks=[whole_tables],
+        jobs=[streaming_pipeline, audit],
+        schedules=[daily_audit, reference_files_schedule],
+        sensors=[kafka_sensor, kafka_observation_sensor, run_failure_alert, failed_check_alert],
+        resources=build_resources(settings),
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(Settings())

@@ -14,7 +14,7 @@ from music_lakehouse.lakehouse.expectations import Rule, RuleResult, record_resu
 from music_lakehouse.lakehouse.kafka import BrokerUnavailableError
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.locks import LakeLockedError
-from music_lakehouse.lakehouse.tables import Table
+from music_lakehouse.lakehouse.tables import Column, Table
 
 PASSING_ERRORS = (BrokerUnavailableError, LakeLockedError)
 MOST_RETRIES = 4
@@ -25,22 +25,24 @@ def asset_key(table: Table) -> dg.AssetKey:
     return dg.AssetKey([table.layer, table.name])
 
 
-def asset_options(
-    table: Table, *, checks: Sequence[Check] = (), rules: Sequence[Rule] = (), root: str | None = None
-) -> dict[str, Any]:
+def column_schema(columns: Sequence[Column]) -> dg.TableSchema:
+    """The columns as Dagster shows them, personal data marked."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(column.name, column.type, description=column.comment, tags={"pii": ""} if column.pii else {})
+            for column in columns
+        ]
+    )
+
+
+def asset_options(table: Table, *, checks: Sequence[Check] = (), rules: Sequence[Rule] = ()) -> dict[str, Any]:
     """The arguments of `@dg.asset` that follow from the table's declaration, its checks and its expectations."""
-    columns = [
-        dg.TableColumn(column.name, column.type, description=column.comment, tags={"pii": ""} if column.pii else {})
-        for column in table.columns
-    ]
     metadata: dict[str, Any] = {
-        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "dagster/column_schema": column_schema(table.columns),
         "dagster/table_name": table.full_name,
         "dagster/storage_kind": "deltalake",
         "key": ", ".join(table.key),
     }
-    if root is not None:
-        metadata["dagster/uri"] = f"{root}/{table.layer}/{table.name}"
     return {
         "key": asset_key(table),
         "group_name": table.layer,
@@ -75,6 +77,7 @@ def materialized(
         asset_key=asset_key(table),
         metadata={
             "dagster/row_count": lake.rows(table),
+            "dagster/uri": lake.path(table),
             "table_version": state.version if state else 0,
             "versions_written": (state.version if state else 0) - (since or 0),
             **metadata,

@@ -40,7 +40,10 @@ def reference_files_schedule(
         return dg.SkipReason("the reference files are those that were loaded last")
     tables = dg.AssetSelection.assets(*(asset_key(reference.table) for reference in changed))
     written = [asset for asset in ASSETS if isinstance(asset, dg.AssetsDefinition)]
+    selection = tables.downstream().resolve(written)
     return dg.RunRequest(
-        asset_selection=sorted(tables.downstream().resolve(written)),
+        asset_selection=sorted(selection),
+        # Without these, the audit's checks of the tables would run too.
+        asset_check_keys=[key for asset in written if asset.key in selection for key in asset.check_keys],
         tags={"reference_files": ", ".join(reference.file_name for reference in changed)},
     )
