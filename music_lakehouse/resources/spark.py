@@ -86,6 +86,8 @@ def session_settings() -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         # Spark's default, INT96, has no statistics to prune by, and Arrow reads it in nanoseconds: to 2262 only.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # JSON allows a name twice; the last one holds, as in from_json.
+        "spark.sql.variant.allowDuplicateKeys": "true",
         "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(os.cpu_count() or 2),

@@ -17,6 +17,7 @@ from music_lakehouse.lakehouse.tables import Column
 IS_OBJECT = "_is_object"
 # Spark's JSON parser is lenient by default.
 _STRICT_JSON = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false", "allowUnquotedFieldNames": "false"}
+_END = "_end_of_message"
 _MILLISECONDS_2000 = 946_684_800_000
 _MILLISECONDS_A_DAY = 86_400_000
 
@@ -59,11 +60,17 @@ def parse(raw: DataFrame, topic: str) -> DataFrame:
     knows and values that don't fit their column are kept in `_rescued_data`; neither fails a row by itself.
     """
     fields = EVENT_FIELDS[topic]
-    schema = ", ".join(f"`{field.name}` STRING" for field in fields)
-    # In brackets, what follows the object or stands before it is seen too; alone, the parser stops behind the object.
-    wrapped = F.from_json(F.concat(F.lit("["), "value", F.lit("]")), f"ARRAY<STRUCT<{schema}>>", _STRICT_JSON)
+    schema = ", ".join(f"`{name}` STRING" for name in (*(field.name for field in fields), _END))
+    # In an array with an end of our own, what stands before or behind the object is seen too: the parser stops without
+    # a word where it takes a message to be complete.
+    in_array = F.concat(F.lit("["), "value", F.lit(f', {{"{_END}": ""}}]'))
+    wrapped = F.from_json(in_array, f"ARRAY<STRUCT<{schema}>>", _STRICT_JSON)
     is_object = F.coalesce(
-        (F.size("_wrapped") == 1) & F.col("_wrapped")[0].isNotNull() & F.col("value").rlike(r"^\s*\{"), F.lit(False)
+        (F.size("_wrapped") == 2)
+        & F.col("_wrapped")[0].isNotNull()
+        & F.col("_wrapped")[1][_END].isNotNull()
+        & F.col("value").rlike(r"^\s*\{"),
+        F.lit(False),
     )
     texts = raw.withColumn("_wrapped", wrapped).withColumn(IS_OBJECT, is_object)
     sent = texts.select(
@@ -120,10 +127,13 @@ def _coerced(field: Column) -> SparkColumn:
         case "BIGINT" | "INT":
             # Through a decimal: 1540266185796.0 and 1.540266185796E12 are integers too.
             number = trimmed.try_cast("DECIMAL(38, 9)")
-            return F.when(number == F.floor(number), number.try_cast(field.type))
+            # The decimal is rounded; as a double, a tiny fraction still shows.
+            is_whole = (number == F.floor(number)) & (trimmed.try_cast("DOUBLE") == number.cast("DOUBLE"))
+            return F.when(is_whole, number.try_cast(field.type))
         case "DOUBLE":
             # Java's own reading would take "1f", "0x1p3" and "NaN" for numbers.
-            return F.when(trimmed.rlike(r"^[-+.0-9eE]+$"), trimmed.try_cast("DOUBLE"))
+            number = F.when(trimmed.rlike(r"^[-+.0-9eE]+$"), trimmed.try_cast("DOUBLE"))
+            return F.when(F.abs(number) < float("inf"), number)
         case "BOOLEAN":
             return F.when(_kind(field.name) == "BOOLEAN", sent == "true")
         case _:
@@ -147,4 +157,5 @@ def _rescued(fields: Sequence[Column]) -> SparkColumn:
         everything,
         lambda name, value: value.isNotNull() & (~F.array_contains(known, name) | F.array_contains(misfits, name)),
     )
-    return F.when((F.size(F.array_except("_keys", known)) > 0) | (F.size(misfits) > 0), F.to_json(kept))
+    may_be_some = (F.size(F.array_except("_keys", known)) > 0) | (F.size(misfits) > 0)
+    return F.when(may_be_some, F.nullif(F.to_json(kept), F.lit("{}")))

@@ -28,11 +28,12 @@ def clean_text(text: Column | str) -> Column:
 def _repair(text: Column) -> Column:
     repairs = F.array(*(F.lit(n) for n in range(_MOST_REPAIRS)))
     repaired = F.aggregate(repairs, text, lambda so_far, _: _repair_once(so_far))
-    return F.when(text.rlike(r"^[\x00-\x7F]*$"), text).otherwise(repaired)
+    return F.when(text.rlike(r"^[\x00-\x7F]*\z"), text).otherwise(repaired)
 
 
 def _repair_once(text: Column) -> Column:
-    # Text with a character beyond Latin-1 has no Latin-1 bytes, and encode() would raise.
-    was_latin_1 = text.rlike(r"^[\x00-\xFF]*$")
+    # Text with a character beyond Latin-1 has no Latin-1 bytes, and encode() would raise; `$` would not see a line
+    # separator (U+2028) at the end.
+    was_latin_1 = text.rlike(r"^[\x00-\xFF]*\z")
     as_utf_8 = F.try_validate_utf8(F.encode(text, "ISO-8859-1").cast("string"))
     return F.when(was_latin_1, F.coalesce(as_utf_8, text)).otherwise(text)

@@ -1,0 +1,41 @@
+"""Small frames in, whole frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from music_lakehouse.lakehouse.tables import Table
+
+NEW_YEAR = datetime(2024, 1, 1, tzinfo=timezone.utc)
+
+
+def at(seconds: float) -> datetime:
+    """That many seconds after NEW_YEAR."""
+    return NEW_YEAR + timedelta(seconds=seconds)
+
+
+def frame(spark: SparkSession, columns: Table | str, rows: Iterable[Mapping[str, Any]]) -> DataFrame:
+    """A frame with the table's columns, or those of the DDL; what a row leaves out is null."""
+    schema = StructType.fromDDL(columns.ddl if isinstance(columns, Table) else columns)
+    return spark.createDataFrame([tuple(row.get(name) for name in schema.names) for row in rows], schema)
+
+
+def rows_of(rows: DataFrame, *order: str) -> list[dict[str, Any]]:
+    """The frame's rows, timestamps as instants in UTC, in the order of the columns named (None first)."""
+    found: list[dict[str, Any]] = rows.toArrow().to_pylist()
+    return sorted(found, key=lambda row: [(row[name] is not None, row[name]) for name in order])
+
+
+def picked(rows: Iterable[Mapping[str, Any]], *columns: str) -> list[tuple[Any, ...]]:
+    """The rows' values in these columns only."""
+    return [tuple(row[column] for column in columns) for row in rows]
+
+
+def values(rows: DataFrame, columns: Sequence[str], *order: str) -> list[tuple[Any, ...]]:
+    """`rows_of`, with these columns only."""
+    return picked(rows_of(rows, *order), *columns)
