@@ -44,9 +44,9 @@ def accept_loss(
     say("Now `music-lakehouse run streaming_pipeline` goes on behind the gap")
 
 
-def event_name(topic: str, topics: dict[str, str]) -> str:
+def event_name(topic: str, topics: dict[str, str], *, parameter: str = "TOPIC") -> str:
     """The event name of a topic that is given with the prefix or without it. Raises a usage error for another name."""
     for event, name in topics.items():
         if topic in (event, name):
             return event
-    raise typer.BadParameter(f"there is no topic {topic}: topics are {', '.join(topics)}", param_hint="TOPIC")
+    raise typer.BadParameter(f"there is no topic {topic}: topics are {', '.join(topics)}", param_hint=parameter)

@@ -23,8 +23,8 @@ def loopback_port(settings: Settings) -> int | None:
 
 
 def require_broker(settings: Settings) -> None:
-    """Raises CliError at once where the settings mean a port of this host on which nothing listens: Kafka's client would
-    say so after its time limit only. Of other brokers nothing is said."""
+    """Raises CliError at once where the settings mean a port of this host on which nothing listens. Kafka's client says
+    so after its time limit only. Of other brokers nothing is said."""
     port = loopback_port(settings)
     if port is not None and not is_listening(port):
         raise CliError(

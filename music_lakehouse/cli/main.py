@@ -9,19 +9,25 @@ from typing import Annotated
 
 import typer
 
-from music_lakehouse.cli import accept_loss, doctor, replay, reset, sql, tables
+from music_lakehouse.cli import accept_loss, audit, demo, dev, doctor, replay, reset, run, sql, tables
 from music_lakehouse.cli.broker import broker
 from music_lakehouse.cli.console import note
 from music_lakehouse.cli.errors import FAILED, exit_code, one_line
+from music_lakehouse.cli.quarantine import quarantine
 from music_lakehouse.cli.simulate import simulate
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", epilog="Example: music-lakehouse demo")
 
+app.command(epilog=demo.EXAMPLE)(demo.demo)
+app.command(epilog=dev.EXAMPLE)(dev.dev)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(broker, name="broker")
 app.add_typer(simulate, name="simulate")
+app.add_typer(quarantine, name="quarantine")
 app.command(epilog=replay.EXAMPLE)(replay.replay)
+app.command(epilog=run.EXAMPLE)(run.run)
 app.command(epilog=sql.EXAMPLE)(sql.sql)
+app.command(epilog=audit.EXAMPLE)(audit.audit)
 app.command(epilog=tables.EXAMPLE)(tables.tables)
 app.command("accept-loss", epilog=accept_loss.EXAMPLE)(accept_loss.accept_loss)
 app.command(epilog=reset.EXAMPLE)(reset.reset)

@@ -17,6 +17,7 @@ import typer
 from music_lakehouse.cli.console import instant, note, show_table
 
 SHOWN_ROWS = 100
+LONGEST_CELL = 80
 EXAMPLE = 'Example: music-lakehouse sql "SELECT artistName, total_streams FROM gold.artist_popularity ORDER BY 2 DESC"'
 
 
@@ -60,10 +61,16 @@ def print_rows(
     columns: Sequence[str], rows: Iterator[Sequence[Any]], *, right: Iterable[str] = (), limit: int, title: str = ""
 ) -> None:
     """The first rows as a table, and a note where there are more."""
-    shown = [[readable(value) for value in row] for row in islice(rows, limit)]
+    shown = [[cut(readable(value)) for value in row] for row in islice(rows, limit)]
     show_table(columns, shown, right=right, title=title)
     if next(rows, None) is not None:
-        note(f"{len(shown)} rows are shown, there are more: --limit N, or --format csv for all of them")
+        note(f"{len(shown)} rows are shown, there are more: --limit shows more of them")
+
+
+def cut(text: str) -> str:
+    """A text that is short enough for a cell, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_CELL else f"{line[: LONGEST_CELL - 1]}…"
 
 
 def readable(value: Any) -> str:

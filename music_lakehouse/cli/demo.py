@@ -1,0 +1,130 @@
+"""`music-lakehouse demo`: everything once, on simulated events, and what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from music_lakehouse.cli.console import cell, say, show_table, size
+from music_lakehouse.cli.progress import waiting
+
+if TYPE_CHECKING:
+    from music_lakehouse.cli.job_run import JobRun
+    from music_lakehouse.settings import Settings
+    from music_lakehouse.simulator.broker import EmbeddedBroker
+
+EXAMPLE = "Example: music-lakehouse demo"
+JOB = "streaming_pipeline"
+USERS, DIRTY, SEED = 200, 0.02, 1
+
+ANALYTICS = {
+    "Top songs": """
+        SELECT songName AS song, artistName AS artist, count(*) AS listens, count(DISTINCT userId) AS listeners
+        FROM gold.wide_streams GROUP BY ALL ORDER BY listens DESC, song LIMIT 10
+    """,
+    "Activity by hour (UTC)": """
+        SELECT hour(dateHour) AS hour, count(*) AS listens, bar(count(*), 0, max(count(*)) OVER (), 40) AS " "
+        FROM gold.wide_streams GROUP BY hour ORDER BY hour
+    """,
+    "Users by level and gender": """
+        SELECT level, gender, count(DISTINCT userId) AS users, count(*) AS listens
+        FROM gold.wide_streams GROUP BY ALL ORDER BY ALL
+    """,
+    "Listens by state": """
+        SELECT coalesce(state, '-') AS state, stateName, count(*) AS listens, count(DISTINCT userId) AS listeners
+        FROM gold.wide_streams GROUP BY ALL ORDER BY listens DESC, state LIMIT 10
+    """,
+}
+
+NEXT = (
+    ('music-lakehouse sql "SELECT * FROM gold.artist_popularity ORDER BY total_streams DESC LIMIT 5"', "ask anything"),
+    ("music-lakehouse quarantine show", "what was refused"),
+    ("music-lakehouse audit", "every law over every table"),
+    ("make dev", "Kafka and Dagster's UI; then, in another terminal:"),
+    ("music-lakehouse simulate --live 20", "events that a sensor takes on as they come"),
+)
+
+
+def demo() -> None:
+    """Simulate a week of music on an embedded Kafka broker, run the pipeline, and show the tables.
+
+    200 users, of whose messages 2 % have a fault. Run again, it takes up where it was: the events since the last demo.
+    """
+    from music_lakehouse.cli.embedded import embedded_broker
+    from music_lakehouse.cli.run import finish, run_and_show
+    from music_lakehouse.settings import Settings
+
+    settings = Settings()
+    embedded = embedded_broker(settings)
+    ran = embedded.is_running()
+    try:
+        with waiting("Starting Kafka"):
+            embedded.start()
+            embedded.create_topics(settings.topics.values())
+        say(f"Kafka is up at {embedded.bootstrap_servers}", style="bold")
+        _simulate(settings, embedded)
+        say(f"\n{JOB}: from Kafka to gold", style="bold")
+        done = run_and_show(JOB, settings)
+        if done.success:
+            _show(settings, done)
+    finally:
+        if not ran:
+            with waiting("Stopping Kafka"):
+                embedded.stop()
+    finish(done)
+
+
+def _simulate(settings: Settings, embedded: EmbeddedBroker) -> None:
+    from music_lakehouse.cli.demo_stretch import next_stretch, record_sent
+    from music_lakehouse.cli.sending import Sent, send, show_sent
+    from music_lakehouse.simulator.config import SimulatorConfig
+    from music_lakehouse.simulator.reference import write_reference
+    from music_lakehouse.simulator.simulation import simulate
+
+    write_reference(settings.reference_root)
+    # Beside the messages that it tells of, so that it goes when they go.
+    file = embedded.data / "demo.json"
+    stretch = next_stretch(file)
+    if stretch is None:
+        say("No events to simulate: the last demo was less than a minute ago")
+        return
+    span = f"from {cell(stretch.first)} to {cell(stretch.last)} UTC"
+    say(f"Simulating {USERS} users {span}; {DIRTY:.0%} of the messages have a fault")
+    config = SimulatorConfig(users=USERS, start=stretch.first, days=stretch.days, seed=SEED, dirty=DIRTY)
+    sent = Sent()
+    send(simulate(config), settings, directory=None, sent=sent)
+    record_sent(file, stretch)
+    show_sent(sent, settings, directory=None)
+
+
+def _show(settings: Settings, done: JobRun) -> None:
+    from music_lakehouse.cli.lake_tables import figures, find_tables
+    from music_lakehouse.cli.quarantine import show_counts
+    from music_lakehouse.cli.query import query
+
+    root = settings.lake_uri
+    found = {name: figures(uri) for name, uri in find_tables(root).items()}
+    rows = [(name, table.rows, size(table.size)) for name, table in found.items() if table is not None]
+    say("")
+    show_table(("table", "rows", "size"), rows, right=("rows", "size"), title="Tables")
+    show_counts(root)
+    for title, statement in ANALYTICS.items():
+        with query(root, statement) as result:
+            show_table(result.columns, list(result.rows), right=result.numeric, title=title)
+    _show_rate(done)
+    say("What to type next", style="bold")
+    for line, what in NEXT:
+        say(f"  {line}   # {what}")
+
+
+def _show_rate(done: JobRun) -> None:
+    """How many events the run took through all tables a second; a page view and its listen are one event."""
+    raw = {name: table for step in done.steps for name, table in step.tables.items() if name.startswith("raw.")}
+    messages = sum(table.get("rows_inserted", 0) for table in raw.values())
+    events = raw.get("raw.page_view_events", {}).get("rows_inserted", 0)
+    if events:
+        say(
+            f"{messages:,} messages of {events:,} events went through all tables in {done.seconds:.1f} s, Spark's "
+            f"start included: {events / done.seconds:,.0f} events a second. `make bench` measures a million, warm"
+        )
+    else:
+        say(f"Nothing was new; the run took {done.seconds:.1f} s, Spark's start included")

@@ -1,0 +1,103 @@
+"""`music-lakehouse run`: a Dagster job in this process, a line a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from music_lakehouse.cli.console import console, note, say
+from music_lakehouse.cli.errors import FAILED, INTERRUPTED
+
+if TYPE_CHECKING:
+    from music_lakehouse.cli.job_run import JobRun, StepSeen
+    from music_lakehouse.settings import Settings
+
+EXAMPLE = "Example: music-lakehouse run streaming_pipeline"
+_WRITTEN = ("inserted", "updated", "deleted", "quarantined")
+
+
+def run(job: Annotated[str, typer.Argument(help="The job, for example streaming_pipeline or audit.")]) -> None:
+    """Run a Dagster job in this process. Exit code 0 only where the run succeeded.
+
+    The run is in Dagster's instance (DAGSTER_HOME) as any other, with its figures and checks.
+    """
+    from music_lakehouse.settings import Settings
+
+    finish(run_and_show(job, Settings()))
+
+
+def run_and_show(job: str, settings: Settings) -> JobRun:
+    """Runs the job and shows its steps as they end."""
+    from music_lakehouse.cli.job_run import run_job
+
+    with _shown() as on_step:
+        done = run_job(job, settings, on_step)
+    show_end(job, done)
+    return done
+
+
+def finish(done: JobRun) -> None:
+    """Ends the command with the run's exit code."""
+    if done.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if not done.success:
+        raise typer.Exit(FAILED)
+
+
+def show_end(job: str, done: JobRun) -> None:
+    """How the run ended, and of what it failed."""
+    checks = Counter("passed" if check.passed else "failed" if check.is_error else "warned" for check in done.checks)
+    told = ", ".join(f"{checks[kind]} {kind}" for kind in ("passed", "warned", "failed") if checks[kind])
+    end = "succeeded" if done.success else "was stopped" if done.interrupted else "failed"
+    say(
+        f"{job} {end} in {done.seconds:.1f} s" + (f"; checks: {told}" if told else "") + f" (run {done.run_id})",
+        style="bold green" if done.success else "bold red",
+    )
+    for error in done.errors:
+        note(f"Error: {error}", style="red")
+
+
+@contextmanager
+def _shown() -> Iterator[Any]:
+    """Prints a line a step that ended; on a terminal the step that runs stands below."""
+    screen = console(stderr=True)
+    status = screen.status("Starting ...") if screen.is_terminal else None
+    if status is not None:
+        status.start()
+
+    def on_step(step: StepSeen) -> None:
+        if step.outcome:
+            for line, style in step_lines(step):
+                say(line, style=style)
+        elif status is not None:
+            status.update(f"{step.name.replace('__', '.', 1)} ...")
+
+    try:
+        yield on_step
+    finally:
+        if status is not None:
+            status.stop()
+
+
+def step_lines(step: StepSeen) -> Iterator[tuple[str, str]]:
+    """The lines that tell of a step that ended, each with its style: one a table, and one a check that didn't pass."""
+    style = {"done": "", "failed": "red", "skipped": "yellow", "waiting": "yellow"}[step.outcome]
+    if step.outcome == "waiting":
+        yield f"{step.name.replace('__', '.', 1):<32} is tried again: {step.waiting}", style
+        return
+    if step.outcome != "done":
+        yield f"{step.name.replace('__', '.', 1):<32} {step.outcome}", style
+    passed = sum(check.passed for check in step.checks)
+    for table, figures in step.tables.items():
+        written = " ".join(f"{figures[f'rows_{kind}']:,} {kind}" for kind in _WRITTEN if figures.get(f"rows_{kind}"))
+        rows = figures.get("dagster/row_count", 0)
+        checks = f"{passed}/{len(step.checks)} checks" if step.checks else ""
+        yield f"{table:<32} {rows:>11,} rows  {written or 'nothing new':<40} {checks:<13} {step.seconds:>6.1f} s", style
+    for check in step.checks:
+        if not check.passed:
+            kind, colour = ("failed", "red") if check.is_error else ("warning", "yellow")
+            yield f"  {kind}: {check.name}: {check.failed:,} of {check.rows:,} rows ({check.description})", colour

@@ -1,0 +1,59 @@
+"""Quarantined messages put through the rules as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
+from music_lakehouse.defs.listening.transforms import events
+from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.upsert import make_equal
+
+
+@dataclass(frozen=True)
+class Retried:
+    """What became of one topic's quarantined messages: how many there were, and how many of them are bronze now."""
+
+    topic: str
+    quarantined: int
+    accepted: int
+
+
+def retry_quarantine(lake: Lake, topics: Sequence[str] = tuple(RAW)) -> list[Retried]:
+    """Judge the quarantined messages of the topics (event names) by the present rules, from their raw rows.
+
+    What is valid now is appended to bronze and leaves quarantine, what still isn't stays with its present reasons.
+    Bronze is written first, and only with what it lacks: killed in between, the messages are in both until this is
+    called again. A message whose raw row is gone stays as it is. The caller holds the lake's lock.
+    """
+    return [_retry_topic(lake, topic) for topic in topics]
+
+
+def _retry_topic(lake: Lake, topic: str) -> Retried:
+    refused = lake.read(QUARANTINE).where(F.col("topic") == topic)
+    quarantined = refused.count()
+    if quarantined == 0:
+        return Retried(topic, 0, 0)
+    raw = lake.read(RAW[topic]).join(refused, list(QUARANTINE.key), "left_semi")
+    marked = events.parse(raw, topic).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        lake.create(BRONZE[topic])
+        _append_new(lake, topic, events.valid(marked, topic))
+        judged = refused.join(marked, list(QUARANTINE.key), "left_semi")
+        written = make_equal(lake, QUARANTINE, events.refused(marked, topic), current=judged, delete=True)
+        return Retried(topic, quarantined, written.deleted)
+    finally:
+        marked.unpersist()
+
+
+def _append_new(lake: Lake, topic: str, valid: DataFrame) -> None:
+    table = BRONZE[topic]
+    new = valid.join(lake.read(table).select("bronze_id"), "bronze_id", "left_anti")
+    # An append of no rows would still be a new version.
+    if new.limit(1).collect():
+        lake.append(new, table)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from music_lakehouse.cli.dagster_home import CONFIGURATION
+from music_lakehouse.lakehouse.locks import current_holder
+from music_lakehouse.settings import TOPICS
+from music_lakehouse.simulator.broker import EmbeddedBroker
+from music_lakehouse_tests.cli.conftest import Ran
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory with settings of its own, in which command lines run as processes: the code location reads the
+    settings when it is loaded."""
+
+    directory: Path
+    settings: dict[str, str]
+
+    @property
+    def lake(self) -> Path:
+        return self.directory / "data" / "lakehouse"
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "DAGSTER_"))}
+        return subprocess.Popen(
+            [sys.executable, "-m", "music_lakehouse.cli.main", *arguments],
+            cwd=self.directory,
+            env={**kept, "PYTHONPATH": str(REPOSITORY), "SPARK_MASTER": "local[2]", **self.settings},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> Ran:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=500)
+        return Ran(process.returncode, out, err)
+
+
+@pytest.fixture(scope="module")
+def ran_once(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Ran]:
+    """A place in which 400 simulated events went through the pipeline, and what that run printed."""
+    directory = tmp_path_factory.mktemp("place")
+    settings = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "KAFKA_TOPIC_PREFIX": f"{directory.name}-"}
+    place = Place(directory, settings)
+    simulated = place.run("simulate", "--events", "400", "--dirty", "0.1", "--seed", "5")
+    assert simulated.code == 0, simulated.err
+    return place, place.run("run", "streaming_pipeline")
+
+
+@pytest.mark.spark
+@pytest.mark.kafka
+def test_a_run_shows_a_line_a_table_and_is_in_dagsters_instance(ran_once: tuple[Place, Ran]) -> None:
+    place, ran = ran_once
+
+    assert ran.code == 0, ran.err
+    assert "streaming_pipeline succeeded in" in ran.out
+    assert "DEBUG" not in ran.out + ran.err
+    raw = DeltaTable(place.lake / "raw" / "listen_events")
+    [line] = [line.split() for line in ran.out.splitlines() if line.startswith("raw.listen_events ")]
+    assert line[1:5] == [f"{raw.count():,}", "rows", f"{raw.count():,}", "inserted"]
+    home = place.directory / "data" / "dagster"
+    assert (home / "dagster.yaml").resolve() == CONFIGURATION
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        [run] = instance.get_runs()
+    assert (run.job_name, run.status) == ("streaming_pipeline", dg.DagsterRunStatus.SUCCESS)
+    assert run.run_id in ran.out
+    assert current_holder(str(place.lake)) is None
+
+
+@pytest.mark.spark
+@pytest.mark.kafka
+def test_quarantine_is_counted_and_shown_with_its_reasons(ran_once: tuple[Place, Ran]) -> None:
+    place, _ran = ran_once
+    rows = DeltaTable(place.lake / "bronze" / "quarantine").to_pyarrow_table().to_pylist()
+    views = [row for row in rows if row["topic"] == "page_view_events"]
+    reason = views[0]["reasons"][0]
+
+    listed = place.run("quarantine", "list")
+    shown = place.run("quarantine", "show", "--topic", "page_view_events", "--reason", reason, "--limit", "500")
+
+    assert f"{len(rows)} messages are in quarantine" in listed.out
+    with_reason = [row for row in views if reason in row["reasons"]]
+    [line] = [line.split() for line in listed.out.splitlines() if "page_view_events" in line and f" {reason} " in line]
+    assert line[2] == str(len(with_reason))
+    assert shown.out.count("page_view_events") == len(with_reason)
+    assert "auth_events" not in shown.out
+
+
+@pytest.mark.spark
+@pytest.mark.kafka
+def test_the_audit_passes_and_names_a_law_that_is_broken(ran_once: tuple[Place, Ran]) -> None:
+    place, _ran = ran_once
+
+    whole = place.run("audit")
+    popularity = DeltaTable(place.lake / "gold" / "artist_popularity")
+    row = popularity.to_pyarrow_table().slice(0, 1)
+    write_deltalake(popularity, row, mode="append")
+    broken = place.run("audit")
+    popularity.restore(popularity.version() - 1)
+
+    assert whole.code == 0, whole.err
+    assert "broken" not in whole.out
+    assert len(re.findall(" holds ", whole.out)) > 20
+    assert broken.code == 1
+    lines = [line.split()[:3] for line in broken.out.splitlines() if line.startswith(" gold.artist_popularity")]
+    assert ["gold.artist_popularity", "key_unique", "broken"] in lines
+    assert ["gold.artist_popularity", "sum_is_facts", "broken"] in lines
+    assert "2 of " in broken.out
+
+
+@pytest.mark.spark
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_retry_of_quarantine_is_told_by_topic(ran_once: tuple[Place, Ran]) -> None:
+    place, _ran = ran_once
+    held = DeltaTable(place.lake / "bronze" / "quarantine").to_pyarrow_table()["topic"].to_pylist()
+
+    ran = place.run("quarantine", "retry")
+
+    assert ran.code == 0, ran.err
+    for topic in TOPICS:
+        [line] = [line.split() for line in ran.out.splitlines() if line.startswith(f" {topic} ")]
+        assert line[1:] == [str(held.count(topic)), "0", str(held.count(topic))]
+    assert current_holder(str(place.lake)) is None
+
+
+@pytest.mark.spark
+@pytest.mark.kafka
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_stops_spark_and_gives_the_lake_back(
+    broker: EmbeddedBroker, tmp_path: Path, topic_prefix: str, number: signal.Signals
+) -> None:
+    settings = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "KAFKA_TOPIC_PREFIX": topic_prefix}
+    place = Place(tmp_path, settings)
+    place.run("simulate", "--events", "400")
+
+    running = place.start("run", "streaming_pipeline")
+    assert running.stdout is not None
+    first = running.stdout.readline()
+    children = psutil.Process(running.pid).children(recursive=True)
+    time.sleep(2)
+    running.send_signal(number)
+    out, err = running.communicate(timeout=120)
+
+    assert " rows " in first
+    assert running.returncode == 130, err
+    assert "streaming_pipeline was stopped" in out
+    assert "Traceback" not in err
+    assert current_holder(str(place.lake)) is None
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    with dg.DagsterInstance.from_config(str(tmp_path / "data" / "dagster")) as instance:
+        [run] = instance.get_runs()
+    assert run.is_finished
+    assert not run.is_success
+
+
+def test_a_job_that_is_not_there_is_a_wrong_call_that_names_the_jobs(tmp_path: Path) -> None:
+    ran = Place(tmp_path, {}).run("run", "streaming")
+
+    assert ran.code == 2
+    assert re.search("there is no job streaming: jobs are .*audit.*streaming_pipeline", ran.error)
+
+
+def test_a_run_that_fails_says_of_what_and_ends_with_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    ran = Place(tmp_path, {"LAKEHOUSE_ROOT": str(tmp_path / "file" / "lake")}).run("run", "streaming_pipeline")
+
+    assert ran.code == 1
+    assert "streaming_pipeline failed" in ran.out
+    assert "cannot be written" in ran.err
+    assert "Traceback" not in ran.err

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from music_lakehouse.defs.listening.quarantine import Retried, retry_quarantine
+from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
+from music_lakehouse.lakehouse.lake import Lake
+
+NOW = datetime(2024, 3, 1, 12, 0, 0, tzinfo=timezone.utc)
+MILLISECONDS = int(NOW.timestamp() * 1000)
+TOPIC = "listen_events"
+
+
+def event(**changes: Any) -> str:
+    fields = {"ts": MILLISECONDS, "sessionId": 7, "itemInSession": 0, "level": "free", "userId": 3, "song": "Ä"}
+    return json.dumps({**fields, **changes})
+
+
+def raw_row(offset: int, value: str) -> dict[str, Any]:
+    return {
+        "value": value,
+        "value_bytes": None,
+        "key": None,
+        "kafka_timestamp": NOW,
+        "kafka_topic": TOPIC,
+        "kafka_topic_id": "T",
+        "kafka_partition": 0,
+        "kafka_offset": offset,
+        "ingestion_timestamp": NOW,
+    }
+
+
+def refused(offset: int, value: str, *reasons: str, topic: str = TOPIC) -> dict[str, Any]:
+    row = {name: value for name, value in raw_row(offset, value).items() if name in QUARANTINE.column_names}
+    return {**row, "topic": topic, "reasons": list(reasons)}
+
+
+def fill(lake: Lake, raw: list[dict[str, Any]], quarantine: list[dict[str, Any]]) -> None:
+    """The lake as an older rule left it: it refused `quarantine` of the `raw` messages."""
+    for table, rows in ((RAW[TOPIC], raw), (QUARANTINE, quarantine)):
+        lake.create(table)
+        lake.append(lake.spark.createDataFrame(rows, table.ddl), table)
+    lake.create(BRONZE[TOPIC])
+
+
+def reasons(lake: Lake) -> dict[int, list[str]]:
+    return {row.kafka_offset: row.reasons for row in lake.read(QUARANTINE).collect()}
+
+
+def bronze_offsets(lake: Lake) -> list[int]:
+    return sorted(row.kafka_offset for row in lake.read(BRONZE[TOPIC]).select("kafka_offset").collect())
+
+
+@pytest.mark.spark
+def test_what_is_valid_now_goes_to_bronze_and_the_rest_stays_with_its_present_reasons(lake: Lake) -> None:
+    values = [event(), event(level="gold"), event(ts=1), event(itemInSession=4)]
+    fill(
+        lake,
+        [raw_row(offset, value) for offset, value in enumerate(values)],
+        [
+            refused(0, values[0], "a_rule_of_old"),
+            refused(1, values[1], "level_known"),
+            refused(2, values[2], "a_rule_of_old"),
+            # Its raw row is gone: nobody can judge it.
+            refused(9, event(), "a_rule_of_old"),
+            refused(0, "{", "json_object", topic="auth_events"),
+        ],
+    )
+
+    assert retry_quarantine(lake, [TOPIC]) == [Retried(TOPIC, quarantined=4, accepted=1)]
+
+    assert bronze_offsets(lake) == [0]
+    [row] = lake.read(BRONZE[TOPIC]).collect()
+    assert (row.userId, row.song, row.ts) == (3, "Ä", MILLISECONDS)
+    assert reasons(lake) == {1: ["level_known"], 2: ["ts_since_2000"], 9: ["a_rule_of_old"], 0: ["json_object"]}
+
+
+@pytest.mark.spark
+def test_a_second_try_writes_nothing(lake: Lake) -> None:
+    fill(lake, [raw_row(0, event()), raw_row(1, "[]")], [refused(0, event(), "old"), refused(1, "[]", "json_object")])
+    retry_quarantine(lake, [TOPIC])
+    before = [lake.state(table) for table in (BRONZE[TOPIC], QUARANTINE)]
+
+    assert retry_quarantine(lake, [TOPIC]) == [Retried(TOPIC, quarantined=1, accepted=0)]
+
+    assert [lake.state(table) for table in (BRONZE[TOPIC], QUARANTINE)] == before
+
+
+@pytest.mark.spark
+def test_after_a_kill_between_its_two_writes_a_message_is_in_bronze_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(lake, [raw_row(0, event()), raw_row(1, event(itemInSession=1))], [refused(0, event(), "old")])
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("music_lakehouse.defs.listening.quarantine.make_equal", killed)
+        with pytest.raises(KeyboardInterrupt):
+            retry_quarantine(lake, [TOPIC])
+    assert bronze_offsets(lake) == [0]
+    assert reasons(lake) == {0: ["old"]}
+
+    assert retry_quarantine(lake, [TOPIC]) == [Retried(TOPIC, quarantined=1, accepted=1)]
+
+    assert bronze_offsets(lake) == [0]
+    assert reasons(lake) == {}
+
+
+@pytest.mark.spark
+def test_of_a_lake_without_quarantine_nothing_is_tried(lake: Lake) -> None:
+    assert [found.quarantined for found in retry_quarantine(lake)] == [0, 0, 0, 0]
+    assert lake.state(BRONZE[TOPIC]) is None
