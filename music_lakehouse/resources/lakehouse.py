@@ -30,10 +30,13 @@ class LakehouseResource(dg.ConfigurableResource):
     def lake(self) -> Lake:
         """The lake for writing. Raises LakeLockedError where another run holds it."""
         if self._lake is None:
-            self._lock = LakeLock(self.root)
-            self._lock.acquire(self._run_id, wait_seconds=self.lock_wait_seconds)
-            self._lake = Lake(self.root, self.spark.spark_session)
+            if self._lock is None:
+                lock = LakeLock(self.root)
+                lock.acquire(self._run_id, wait_seconds=self.lock_wait_seconds)
+                self._lock = lock
+            lake = Lake(self.root, self.spark.spark_session)
             self._lock.add_children()
+            self._lake = lake
         return self._lake
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
