@@ -21,6 +21,7 @@ _SPARK_GONE = re.compile(
     r"Answer from Java side is empty|Error while sending or receiving|An error occurred while trying to connect to the "
     r"Java server|SparkContext (?:was|has been) (?:shut|stopped)|Cannot call methods on a stopped SparkContext"
 )
+_CLASSES = re.compile(r"^(?:Caused by: )?(?:[\w.$]+(?:Exception|Error): )+")
 
 
 class StorageError(RuntimeError):
@@ -41,14 +42,14 @@ def explained(error: BaseException, *, lake_root: str, brokers: str) -> Exceptio
             f"the disk of the lake {lake_root} (or of Spark's temporary files) is full: make room, then run again; "
             "the tables are whole, and the run goes on where it stopped"
         )
-    if found := _NOT_WRITABLE.search(text):
+    if _NOT_WRITABLE.search(text):
         return StorageError(
-            f"the lake {lake_root} cannot be written ({_line_around(text, found)}): give this user the right to write "
-            "there, then run again; the tables are whole"
+            f"the lake {lake_root} cannot be written ({_detail(text, _NOT_WRITABLE)}): let this user write there, then "
+            "run again; the tables are whole"
         )
-    if found := _BROKER_GONE.search(text):
+    if _BROKER_GONE.search(text):
         return BrokerUnavailableError(
-            f"the Kafka broker at {brokers} went away while it was read ({_line_around(text, found)}): start it; "
+            f"the Kafka broker at {brokers} went away while it was read ({_detail(text, _BROKER_GONE)}): start it; "
             "what was not read yet is read then"
         )
     if any(isinstance(one, ConnectionRefusedError) for one in chain) or _SPARK_GONE.search(text):
@@ -67,7 +68,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _line_around(text: str, found: re.Match[str]) -> str:
-    start = text.rfind("\n", 0, found.start()) + 1
-    end = text.find("\n", found.end())
-    return text[start : end if end >= 0 else None].strip()[:300]
+def _detail(text: str, pattern: re.Pattern[str]) -> str:
+    """The shortest line that says it, without the exception's class."""
+    line = min((line for line in text.splitlines() if pattern.search(line)), key=len)
+    return _CLASSES.sub("", line.strip())[:300]

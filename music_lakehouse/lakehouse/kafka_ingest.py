@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse import kafka, kafka_positions
 from music_lakehouse.lakehouse.lake import Lake, conform
-from music_lakehouse.lakehouse.streaming import drain
+from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse.settings import Settings
 
@@ -85,7 +85,7 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
         conform(raw_rows(messages, topic.topic_id), table)
         .writeStream.format("delta")
         .queryName(table.full_name)
-        .option("checkpointLocation", lake.checkpoint(query)),
+        .option("checkpointLocation", without_damage(lake.checkpoint(query))),
         lake.path(table),
     )
     ends = {int(p): offset for end in report.end_offsets for p, offset in end[topic.name].items()} or starts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import socket
 import threading
@@ -121,8 +122,13 @@ class LakeLock:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             held = self._held
-            if held is not None:
+            if held is None:
+                continue
+            try:
                 self._update(Holder(held.run_id, held.host, held.boot, held.processes))
+            except OSError as error:
+                # As where the disk is full: the next beat may succeed, and one that is missed does no harm.
+                logging.getLogger(__name__).warning("the lake's lock %s was not renewed: %s", self._file, error)
 
     def _update(self, holder: Holder) -> None:
         with self._guarded():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql.streaming import DataStreamWriter
@@ -34,6 +36,19 @@ def drain(writer: DataStreamWriter, path: str | None = None) -> StreamReport:
     with_data = [p for p in progress if p.get("numInputRows")]
     ends = [_offsets(source["endOffset"]) for source in progress[-1]["sources"]] if progress else []
     return StreamReport(len(with_data), time.monotonic() - started, ends)
+
+
+def without_damage(checkpoint: str) -> str:
+    """The checkpoint's path; where it is a local one that lacks its query's id or its offsets, it is removed first.
+
+    Such a query would number its batches from 0 under the old id, which a Delta sink takes for batches that it has, or
+    repeat its last batch under a new id, which the sink takes for a new one.
+    """
+    directory = Path(checkpoint)
+    whole = (directory / "metadata").exists() and any(directory.glob("offsets/[0-9]*"))
+    if "://" not in checkpoint and directory.exists() and not whole:
+        shutil.rmtree(directory)
+    return checkpoint
 
 
 def _offsets(value: Any) -> Any:

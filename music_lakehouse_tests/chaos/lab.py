@@ -17,6 +17,8 @@ from typing import Any
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from music_lakehouse.defs.listening.catalog import find_table
+from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.kafka import Topic, describe_topics, ensure_topics
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.resources.build import build_resources
@@ -27,6 +29,7 @@ from music_lakehouse.simulator.simulation import simulate
 from music_lakehouse.simulator.sinks import to_kafka
 from music_lakehouse_tests.chaos.runner import FAULT_VARIABLE, Fault, execute
 from music_lakehouse_tests.oracle.compare import assert_lake_equals_oracle, messages_from_kafka
+from music_lakehouse_tests.oracle.lake import read_table
 from music_lakehouse_tests.oracle.messages import Message
 
 RUN_SECONDS = 400
@@ -173,6 +176,16 @@ class Lab:
             shutil.rmtree(self.root.joinpath(*name.split(".")), ignore_errors=True)
 
     # --- what came of it
+
+    def rows(self, full_name: str) -> int:
+        """Rows of `layer.table`."""
+        return self.lake.rows(find_table(full_name))
+
+    def read_all(self) -> None:
+        """Fail unless every table that exists can be read to the last row."""
+        for log in self.root.glob("*/*/_delta_log"):
+            if delta.open_table(str(log.parent)) is not None:
+                read_table(self.root, f"{log.parent.parent.name}.{log.parent.name}")
 
     def messages(self) -> list[Message]:
         """Every message that the broker holds now."""

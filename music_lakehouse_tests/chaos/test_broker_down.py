@@ -12,17 +12,37 @@ import pytest
 from pyspark.sql import SparkSession
 
 from music_lakehouse.defs import shell
+from music_lakehouse.lakehouse import kafka
+from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse_tests.chaos.lab import Lab
 
 pytestmark = [pytest.mark.chaos, pytest.mark.spark, pytest.mark.kafka]
 
-RAW = ("raw.listen_events", "raw.page_view_events", "raw.auth_events", "raw.status_change_events")
+PAGE_VIEWS = "raw.page_view_events"
 
 
 @pytest.fixture(autouse=True)
-def _soon_retried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "FIRST_RETRY_SECONDS", 0.5)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spark gives a broker up after seconds, not half a minute, and the first retry is soon."""
+    patient = kafka.spark_options
+    haste = {
+        "kafka.request.timeout.ms": "2000",
+        "kafka.default.api.timeout.ms": "3000",
+        "kafkaConsumer.pollTimeoutMs": "3000",
+    }
+
+    def impatient(settings: Settings) -> dict[str, str]:
+        return {**patient(settings), **haste}
+
+    monkeypatch.setattr(kafka, "spark_options", impatient)
+    monkeypatch.setattr(shell, "FIRST_RETRY_SECONDS", 2.0)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, mortal_broker: EmbeddedBroker, topic_prefix: str) -> Lab:
+    """A lab on a broker of its own, which is not started."""
+    return Lab(tmp_path, mortal_broker.bootstrap_servers, topic_prefix)
 
 
 def kill(broker: EmbeddedBroker) -> None:
@@ -31,33 +51,66 @@ def kill(broker: EmbeddedBroker) -> None:
     process.wait(10)
 
 
-@pytest.fixture
-def lab(tmp_path: Path, mortal_broker: EmbeddedBroker, topic_prefix: str) -> Lab:
-    """A lab on a broker of its own."""
-    return Lab(tmp_path, mortal_broker.bootstrap_servers, topic_prefix)
+class Outage(threading.Thread):
+    """Kills the broker once the raw table has so many versions, and starts it again after so many seconds."""
+
+    def __init__(self, lab: Lab, broker: EmbeddedBroker, *, versions: int, seconds: float) -> None:
+        super().__init__(daemon=True)
+        self._log = lab.root / "raw" / "page_view_events" / "_delta_log"
+        self._broker = broker
+        self._versions = versions
+        self._seconds = seconds
+
+    def run(self) -> None:
+        while len(list(self._log.glob("*.json"))) < self._versions:
+            time.sleep(0.01)
+        kill(self._broker)
+        time.sleep(self._seconds)
+        self._broker.start()
 
 
-def test_a_broker_killed_while_it_is_read_costs_a_retry_and_nothing_else(
+def test_a_broker_that_is_not_there_is_said_and_asked_again(
+    lab: Lab, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "MOST_RETRIES", 1)
+
+    result = lab.run_here(PAGE_VIEWS)
+
+    assert len(result.retries) == 1
+    assert len(result.errors) == 1
+    assert f"no Kafka broker answers at {lab.settings.kafka_bootstrap_servers}" in result.errors[0]
+    assert "\n" not in result.errors[0]
+
+
+def test_a_broker_that_comes_late_is_waited_for(lab: Lab, mortal_broker: EmbeddedBroker, spark: SparkSession) -> None:
+    mortal_broker.start()
+    lab.send(100, seed=1)
+    mortal_broker.stop()
+    threading.Timer(4, mortal_broker.start).start()
+
+    result = lab.run_here(PAGE_VIEWS)
+
+    assert result.success, result.errors
+    assert result.retries
+    assert lab.rows(PAGE_VIEWS) == sum(lab.topic("page_view_events").end_offsets.values())
+
+
+@pytest.mark.timeout(1200)
+def test_a_broker_killed_while_it_is_read_costs_retries_and_nothing_else(
     lab: Lab, mortal_broker: EmbeddedBroker, spark: SparkSession
 ) -> None:
     mortal_broker.start()
-    lab.send(600, seed=1)
+    lab.send(800, seed=1)
+    outage = Outage(lab, mortal_broker, versions=6, seconds=15)
+    outage.start()
 
-    def kill_when_half_is_read() -> None:
-        while len(list(lab.root.glob("raw/page_view_events/_delta_log/*.json"))) < 8:
-            time.sleep(0.01)
-        kill(mortal_broker)
-        time.sleep(3)
-        mortal_broker.start()
+    result = lab.run_here(PAGE_VIEWS, max_messages_per_batch=20)
 
-    killer = threading.Thread(target=kill_when_half_is_read, daemon=True)
-    killer.start()
-    t = time.time()
-    result = lab.run_here("raw.page_view_events", max_messages_per_batch=20)
-    print(time.time() - t, result)
-    killer.join(60)
+    outage.join(60)
     assert result.success, result.errors
-    t = time.time()
-    lab.run_here()
-    print(time.time() - t)
+    assert (
+        f"the Kafka broker at {lab.settings.kafka_bootstrap_servers} went away while it was read" in result.retries[0]
+    )
+    assert all("\n" not in error for error in result.retries)
+    assert lab.run_here().success
     lab.compare()

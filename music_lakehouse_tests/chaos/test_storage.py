@@ -15,7 +15,6 @@ from music_lakehouse.defs import shell
 from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse_tests.chaos.lab import Lab
-from music_lakehouse_tests.oracle.compare import read_lake
 
 pytestmark = [pytest.mark.chaos, pytest.mark.spark, pytest.mark.kafka]
 
@@ -82,7 +81,7 @@ def test_a_full_disk_is_said_and_leaves_whole_tables_that_go_on_once_there_is_ro
         assert all("is full: make room, then run again" in error for error in full.errors), full.errors
         assert all("\n" not in error for error in full.errors)
         assert full.retries == []
-        read_lake(lab.root)
+        lab.read_all()
         (small_disk / "ballast").unlink()
 
     assert lab.run_here().success
