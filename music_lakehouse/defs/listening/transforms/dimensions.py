@@ -13,11 +13,15 @@ from music_lakehouse.defs.listening.silver_tables import UNKNOWN_KEY, UNKNOWN_NA
 
 def songs_of_events(listens: DataFrame) -> DataFrame:
     """One row a song of the cleaned listens: songKey, title, artistName, and the greatest duration seen."""
-    return (
-        listens.where("songKey IS NOT NULL")
-        .groupBy("songKey", "title", "artistName")
-        .agg(F.max("duration").alias("duration"))
-    )
+    return one_row_a_song(listens.where("songKey IS NOT NULL"))
+
+
+def one_row_a_song(told: DataFrame) -> DataFrame:
+    """One row a songKey of rows with songKey, title, artistName and duration: the greatest duration, and of names that
+    share a key (those with a `|`) the first."""
+    names = F.min(F.struct("title", "artistName")).alias("names")
+    songs = told.groupBy("songKey").agg(names, F.max("duration").alias("duration"))
+    return songs.select("songKey", "names.title", "names.artistName", "duration")
 
 
 def songs_of_reference(reference: DataFrame) -> DataFrame:
@@ -71,14 +75,25 @@ def dim_artists(of_reference: DataFrame, of_events: DataFrame) -> DataFrame:
 
 def places_of_events(listens: DataFrame) -> DataFrame:
     """One row a place of the cleaned listens that has any part: locationKey and the five parts."""
-    columns = ("locationKey", "city", "stateCode", "zip", "latitude", "longitude")
-    return listens.where(F.col("locationKey") != UNKNOWN_KEY).select(*columns).distinct()
+    return one_row_a_place(listens.where(F.col("locationKey") != UNKNOWN_KEY))
+
+
+def one_row_a_place(places: DataFrame) -> DataFrame:
+    """One row a locationKey with its five parts; of names that share a key (those with a `|`) the first."""
+    parts = F.struct("city", "stateCode", "zip", "latitude", "longitude")
+    return places.groupBy("locationKey").agg(F.min(parts).alias("parts")).select("locationKey", "parts.*")
 
 
 def dim_location(places: DataFrame, states: DataFrame) -> DataFrame:
     """Rows of dim_location: the places with their states' names."""
-    named = places.drop("stateName").join(F.broadcast(states), "stateCode", "left")
+    names = F.broadcast(states.select(F.col("stateCode").alias("_code"), "stateName"))
+    named = places.join(names, state_code("stateCode") == F.col("_code"), "left").drop("_code")
     return named.withColumn("stateName", F.coalesce("stateName", F.lit(UNKNOWN_STATE)))
+
+
+def state_code(sent: str) -> Column:
+    """A state as events send it in the form in which state_codes.csv names it."""
+    return F.upper(F.btrim(sent))
 
 
 def dim_datetime(listens: DataFrame) -> DataFrame:

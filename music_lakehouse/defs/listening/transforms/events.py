@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.tables import BRONZE, EVENT_FIELDS, QUARANTINE
-from music_lakehouse.defs.listening.transforms.text import key
+from music_lakehouse.defs.listening.transforms.text import decimal_number, key
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, Action, Rule, mark
 from music_lakehouse.lakehouse.lake import conform
 from music_lakehouse.lakehouse.tables import Column
@@ -131,9 +131,7 @@ def _coerced(field: Column) -> SparkColumn:
             is_whole = (number == F.floor(number)) & (trimmed.try_cast("DOUBLE") == number.cast("DOUBLE"))
             return F.when(is_whole, number.try_cast(field.type))
         case "DOUBLE":
-            # Java's own reading would take "1f", "0x1p3" and "NaN" for numbers.
-            number = F.when(trimmed.rlike(r"^[-+.0-9eE]+$"), trimmed.try_cast("DOUBLE"))
-            return F.when(F.abs(number) < float("inf"), number)
+            return decimal_number(trimmed)
         case "BOOLEAN":
             return F.when(_kind(field.name) == "BOOLEAN", sent == "true")
         case _:

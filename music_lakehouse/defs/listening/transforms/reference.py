@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.tables import REFERENCE_SONGS, REFERENCE_STATES
-from music_lakehouse.defs.listening.transforms.text import clean_text, key
+from music_lakehouse.defs.listening.transforms.text import clean_text, decimal_number, key
 from music_lakehouse.lakehouse.tables import Column as TableColumn
 
 SONG_COLUMNS = [column for column in REFERENCE_SONGS.columns if column.name not in ("row_id", "songKey", "artistKey")]
@@ -21,8 +21,10 @@ def reference_songs(lines: DataFrame) -> DataFrame:
         text = F.nullif(F.btrim(column.name), F.lit(""))
         if column.name in _NAMES:
             return clean_text(text)
+        if column.type == "STRING":
+            return text
         # A whole number may be written as 2005.0.
-        return text.try_cast("DOUBLE").try_cast("INT") if column.type == "INT" else text.try_cast(column.type)
+        return decimal_number(text).try_cast(column.type)
 
     typed = lines.select(*(value(column).alias(column.name) for column in SONG_COLUMNS))
     both = F.col("title").isNotNull() & F.col("artist_name").isNotNull()

@@ -15,6 +15,13 @@ def key(*parts: Column | str) -> Column:
     return F.md5(F.concat_ws("|", *texts))
 
 
+def decimal_number(text: Column) -> Column:
+    """The finite number that a text is in decimal or scientific notation; null where it is none."""
+    # Java's own reading would take "1f", "0x1p3" and "NaN" for numbers.
+    number = F.when(text.rlike(r"^[-+.0-9eE]+$"), text.try_cast("DOUBLE"))
+    return F.when(F.abs(number) < float("inf"), number)
+
+
 def clean_text(text: Column | str) -> Column:
     """Text as it is matched and shown in silver and gold.
 

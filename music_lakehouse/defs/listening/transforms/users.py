@@ -153,11 +153,11 @@ def user_sessions(events: DataFrame) -> DataFrame:
         F.max("timestamp").alias("session_end"),
         F.count("*").alias("events"),
         F.count_if("is_listen").alias("songs"),
-        _exact_sum("listen.duration").alias("listened_seconds"),
+        _ordered_sum("listen.duration").alias("listened_seconds"),
         F.max("last").getField("level").alias("level"),
     )
 
 
-def _exact_sum(seconds: str) -> Column:
+def _ordered_sum(seconds: str) -> Column:
     # A sum of doubles depends on their order, and a table would change though nothing did.
-    return F.coalesce(F.sum(F.col(seconds).cast("decimal(28, 10)")), F.lit(0)).cast("double")
+    return F.aggregate(F.array_sort(F.collect_list(seconds)), F.lit(0.0), lambda total, each: total + each)
