@@ -67,6 +67,17 @@ class Change:
         )
         return feed.select(*self.source.column_names, CHANGE_TYPE)
 
+    def __str__(self) -> str:
+        since = "the beginning" if self.since is None else self.since
+        return f"{self.source.full_name} {self.state.table_id} from {since} to {self.state.version}"
+
+    @cached_property
+    def append_only(self) -> bool:
+        """Whether the log says that rows were only added: then all rows are inserts, and none was added twice."""
+        if self.since is None:
+            return False
+        return delta.only_appended(self.lake.path(self.source), self.since, self.state.version)
+
     @property
     def inserted(self) -> DataFrame:
         """Only rows that were added, without the change type."""

@@ -77,9 +77,9 @@ def evaluate(
         connection.register("feed", feed)
         kinds = " WHERE _change_type IN ('insert', 'update_postimage')" if "_change_type" in feed.schema.names else ""
         connection.execute(f"CREATE VIEW touched AS SELECT * FROM feed{kinds}")
-        connection.register("current", _dataset(lake, table, _touched_days(connection, table, since)))
+        connection.register("current", _current(connection, lake, table, since))
         for name in sorted(set().union(*(check.tables for check in checks))):
-            connection.register(name, _dataset(lake, find_table(name), None))
+            connection.register(name, _dataset(lake, find_table(name)))
         counted = sorted(set().union(*(check.counted for check in checks)))
         counts = {"name": counted, "rows": [lake.rows(find_table(name)) for name in counted]}
         connection.register("row_counts", pa.table(counts, schema=pa.schema({"name": pa.string(), "rows": pa.int64()})))
@@ -92,27 +92,35 @@ def _outcome(connection: duckdb.DuckDBPyConnection, table: Table, check: Check) 
     except duckdb.Error as error:
         raise ValueError(f"the check {check.name} of {table.full_name} cannot be evaluated: {error}") from error
     names = [column[0] for column in result.description or ()]
-    values = dict(zip(names, result.fetchone() or (), strict=True))
+    values = dict(zip(names, result.fetchall()[0], strict=True))
     return Outcome(check, values.pop("rows") or 0, values.pop("failed") or 0, values)
 
 
 def _feed(lake: LakePaths, table: Table, since: int | None) -> pa.Table | ds.Dataset:
     found = delta.open_table(lake.path(table))
     if found is None or since is None:
-        return _dataset(lake, table, None)
+        return _dataset(lake, table)
     if since >= found.version():
         return found.to_pyarrow_dataset().head(0)
     return pa.table(found.load_cdf(starting_version=since + 1))
 
 
-def _touched_days(connection: duckdb.DuckDBPyConnection, table: Table, since: int | None) -> list[str] | None:
-    if since is None or "date_part" not in table.partition_by:
-        return None
-    rows = connection.execute("SELECT DISTINCT CAST(date_part AS VARCHAR) FROM touched").fetchall()
-    return [day for (day,) in rows]
+def _current(
+    connection: duckdb.DuckDBPyConnection, lake: LakePaths, table: Table, since: int | None
+) -> pa.Table | ds.Dataset:
+    """The table, or the part of it that the touched rows can be compared with: their days, or their Kafka offsets."""
+    if since is not None and "date_part" in table.partition_by:
+        rows = connection.execute("SELECT DISTINCT CAST(date_part AS VARCHAR) FROM touched").fetchall()
+        return _dataset(lake, table, [day for (day,) in rows])
+    whole = _dataset(lake, table)
+    if since is not None and "kafka_offset" in table.column_names and isinstance(whole, ds.Dataset):
+        ((first, last),) = connection.execute("SELECT min(kafka_offset), max(kafka_offset) FROM touched").fetchall()
+        offset = ds.field("kafka_offset")
+        return whole.filter((offset >= first) & (offset <= last)) if first is not None else whole.head(0)
+    return whole
 
 
-def _dataset(lake: LakePaths, table: Table, days: list[str] | None) -> pa.Table | ds.Dataset:
+def _dataset(lake: LakePaths, table: Table, days: list[str] | None = None) -> pa.Table | ds.Dataset:
     found = delta.open_table(lake.path(table))
     if found is None:
         return pa.table({column.name: pa.array([], _ARROW.get(column.type, pa.string())) for column in table.columns})

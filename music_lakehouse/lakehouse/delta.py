@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,51 @@ def earliest_version(uri: str) -> int:
     return int(min(entry["version"] for entry in table.history()))
 
 
+def only_appended(uri: str, since: int, version: int) -> bool:
+    """Whether all commits after `since`, up to `version`, did nothing but add rows."""
+    table = open_table(uri, without_files=True)
+    if table is None:
+        return False
+    commits = [entry for entry in table.history(table.version() - since) if since < entry["version"] <= version]
+    return len(commits) == version - since and all(_is_append(entry) for entry in commits)
+
+
+def _is_append(commit: dict[str, Any]) -> bool:
+    if commit.get("operation") in ("OPTIMIZE", "VACUUM START", "VACUUM END"):
+        return True
+    parameters = commit.get("operationParameters", {})
+    return commit.get("operation") in ("WRITE", "STREAMING UPDATE") and (
+        parameters.get("mode", parameters.get("outputMode")) == "Append"
+    )
+
+
+def may_overlap(uri: str, name: str, ranges: Iterable[tuple[int, int]]) -> bool:
+    """Whether a file of the table may hold values of the column in one of the ranges (both ends inclusive).
+
+    By the log's statistics; a file without any may.
+    """
+    table = open_table(uri)
+    if table is None:
+        return False
+    actions = table.get_add_actions(flatten=True)
+    if actions.num_rows == 0:
+        return False
+    if f"min.{name}" not in actions.schema.names:
+        return True
+    files = list(zip(actions[f"min.{name}"].to_pylist(), actions[f"max.{name}"].to_pylist(), strict=True))
+    return any(
+        low is None or high is None or (low <= last and first <= high) for first, last in ranges for low, high in files
+    )
+
+
 def greatest(uri: str, name: str) -> Any:
     """The greatest value of a column over all files, from the log's statistics; None where the table is empty."""
     table = open_table(uri)
     if table is None:
         return None
     actions = table.get_add_actions(flatten=True)
-    column = f"max.{name}"
-    if actions.num_rows == 0 or column not in actions.schema.names:
+    column = next((c for c in (f"max.{name}", f"partition.{name}") if c in actions.schema.names), None)
+    if actions.num_rows == 0 or column is None:
         return None
     values = [value for value in actions[column].to_pylist() if value is not None]
     return max(values, default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -64,10 +65,10 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
     kafka_positions.record_rows(lake, table, topic)
     kafka_positions.check_nothing_lost(lake, table, topic)
     starts = kafka_positions.starting_offsets(lake, table, topic)
+    # Where reading begins is fixed before it does, so that what expires meanwhile is seen as lost.
+    if kafka_positions.read_up_to(lake, table, topic) != starts:
+        kafka_positions.record_read_up_to(lake, table, topic, starts)
     if starts == topic.end_offsets:
-        known = kafka_positions.read_up_to(lake, table, topic)
-        if known != topic.end_offsets:
-            kafka_positions.record_read_up_to(lake, table, topic, topic.end_offsets)
         return Ingested(0, 0, 0.0, starts, topic.end_offsets)
     before = lake.rows(table)
     messages = (
@@ -81,13 +82,26 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
     )
     state = lake.state(table)
     query = f"{table.full_name}/{topic.topic_id}-{state.table_id if state else ''}-{kafka_positions.epoch(lake, topic)}"
-    report = drain(
-        conform(raw_rows(messages, topic.topic_id), table)
-        .writeStream.format("delta")
-        .queryName(table.full_name)
-        .option("checkpointLocation", without_damage(lake.checkpoint(query))),
-        lake.path(table),
-    )
+    try:
+        report = drain(
+            conform(raw_rows(messages, topic.topic_id), table)
+            .writeStream.format("delta")
+            .queryName(table.full_name)
+            .option("checkpointLocation", without_damage(lake.checkpoint(query))),
+            lake.path(table),
+        )
+    except StreamingQueryException as error:
+        # Perhaps the broker went away, or messages expired or the topic was made anew while it was read.
+        _look_again(lake, settings, topic, table, error)
+        raise
     ends = {int(p): offset for end in report.end_offsets for p, offset in end[topic.name].items()} or starts
     kafka_positions.record_read_up_to(lake, table, topic, ends)
     return Ingested(lake.rows(table) - before, report.batches, report.seconds, starts, ends)
+
+
+def _look_again(lake: Lake, settings: Settings, topic: kafka.Topic, table: Table, error: Exception) -> None:
+    """Raise BrokerUnavailableError, TopicMissingError or MessagesLostError where that is what ended the query."""
+    now = kafka.describe_topics(settings, [topic.name])
+    if topic.name not in now:
+        raise kafka.TopicMissingError(f"topic {topic.name} was deleted while it was read: run again") from error
+    kafka_positions.check_nothing_lost(lake, table, now[topic.name])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from music_lakehouse.lakehouse import delta
@@ -52,6 +54,22 @@ class Lake(LakePaths):
             self.spark.sql(table.create_statement(path))
         self._known.add(path)
         return missing
+
+    @cached_property
+    def _shared(self) -> dict[str, DataFrame]:
+        return {}
+
+    def shared(self, name: str, build: Callable[[], DataFrame]) -> DataFrame:
+        """The frame of that name, built and cached at its first use: for what several steps of a run read."""
+        if name not in self._shared:
+            self._shared[name] = build().persist(StorageLevel.MEMORY_AND_DISK)
+        return self._shared[name]
+
+    def release(self) -> None:
+        """Let the shared frames go."""
+        for frame in self._shared.values():
+            frame.unpersist()
+        self._shared.clear()
 
     def read(self, table: Table, *, version: int | None = None) -> DataFrame:
         """The table's rows, of its newest version or of the given one; an empty frame where it doesn't exist yet."""

@@ -18,11 +18,13 @@ class Step:
 
     `update` takes from the changes only the keys that they touch, reads the sources' present state for these, and makes
     the table equal to it: it may be killed, repeated, or told that everything changed, and the table is the same.
+    `after` are tables that have to be up to date before, though a change in them touches nothing here.
     """
 
     table: Table
     sources: tuple[Table, ...]
     update: Callable[[Lake, Changes], Written]
+    after: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)

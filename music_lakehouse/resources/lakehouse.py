@@ -40,7 +40,9 @@ class LakehouseResource(dg.ConfigurableResource):
         return self._lake
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        self._lake = None
+        if self._lake is not None:
+            self._lake.release()
+            self._lake = None
         if self._lock is not None:
             # The session first: as long as it lives it may still commit.
             try:

@@ -104,6 +104,8 @@ def driver_settings() -> dict[str, str]:
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.ui.enabled": "false",
+        # A run has several hundred generated classes; at the default of 100 each run compiles them anew.
+        "spark.sql.codegen.cache.maxEntries": "10000",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         "spark.sql.streaming.checkpointFileManagerClass": (

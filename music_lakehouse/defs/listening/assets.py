@@ -10,7 +10,14 @@ from music_lakehouse.defs.listening.catalog import find_table
 from music_lakehouse.defs.listening.checks import CHECKS
 from music_lakehouse.defs.listening.parsing import parse_topic
 from music_lakehouse.defs.listening.steps import STEPS
-from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW, REFERENCE_SONGS, REFERENCE_STATES
+from music_lakehouse.defs.listening.tables import (
+    BRONZE,
+    EVENT_FIELDS,
+    QUARANTINE,
+    RAW,
+    REFERENCE_SONGS,
+    REFERENCE_STATES,
+)
 from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.defs.listening.transforms.reference import (
     SONG_COLUMNS,
@@ -18,7 +25,7 @@ from music_lakehouse.defs.listening.transforms.reference import (
     reference_songs,
     reference_states,
 )
-from music_lakehouse.defs.shell import asset_key, asset_options, materialized, retried
+from music_lakehouse.defs.shell import asset_key, asset_options, column_schema, materialized, retried
 from music_lakehouse.lakehouse.kafka_ingest import ingest_topic
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.reference import Reference, load_reference
@@ -175,7 +182,7 @@ def _build_reference_asset(reference: Reference) -> dg.AssetsDefinition:
 def _build_step_asset(step: Step) -> dg.AssetsDefinition:
     table = step.table
 
-    @dg.asset(**_options(table), deps=[asset_key(source) for source in step.sources])
+    @dg.asset(**_options(table), deps=[asset_key(source) for source in (*step.sources, *step.after)])
     @retried
     def kept(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
         lake = lakehouse.lake
@@ -207,7 +214,9 @@ KAFKA_TOPICS = [
         kafka_topic_key(event),
         group_name="kafka",
         kinds={"kafka"},
+        owners=[RAW[event].owner],
         description=f"The Kafka topic {event}: one message an event, JSON in UTF-8, without a key.",
+        metadata={"dagster/column_schema": column_schema(EVENT_FIELDS[event])},
     )
     for event in TOPICS
 ]

@@ -13,6 +13,8 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
+from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse.changes import forget_positions, read_source_position, record_source_position
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.streaming import drain
@@ -53,11 +55,13 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
     checkpoint is gone, adds nothing twice.
     """
     started = time.monotonic()
-    lake.create(BRONZE[topic])
+    bronze_name = BRONZE[topic].full_name
+    if lake.create(BRONZE[topic]):
+        forget_positions(lake, bronze_name)
     lake.create(QUARANTINE)
     parsed = Parsed(topic)
     raw, bronze = lake.state(RAW[topic]), lake.state(BRONZE[topic])
-    if raw is None or bronze is None:
+    if raw is None or bronze is None or read_source_position(lake, bronze_name, RAW[topic].full_name) == raw:
         return parsed
 
     def process(batch: DataFrame, _batch_id: int) -> None:
@@ -72,6 +76,7 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
         .queryName(BRONZE[topic].full_name)
         .option("checkpointLocation", checkpoint)
     )
+    record_source_position(lake, bronze_name, RAW[topic].full_name, raw)
     parsed.seconds = time.monotonic() - started
     return parsed
 
@@ -109,8 +114,8 @@ def _look_at(marked: DataFrame, topic: str) -> tuple[Sequence[Any], dict[str, in
 def _append_new(lake: Lake, table: Table, rows: DataFrame, ranges: Sequence[Any]) -> None:
     """Append the rows whose offsets the table lacks.
 
-    Only the part of the table that lies in the batch's offsets is looked at, by the files' statistics: for a batch that
-    comes the first time that is none.
+    Only the files that may hold such offsets are looked at, by their statistics: for a batch that comes the first time
+    that is hardly any.
     """
     offsets = " OR ".join(
         f"(kafka_topic_id = '{row.kafka_topic_id}' AND kafka_partition = {row.kafka_partition} "
@@ -118,5 +123,6 @@ def _append_new(lake: Lake, table: Table, rows: DataFrame, ranges: Sequence[Any]
         for row in ranges
     )
     identity = ["kafka_topic_id", "kafka_partition", "kafka_offset"]
-    written = lake.read(table).where(offsets).select(*identity)
-    lake.append(rows.join(written, identity, "left_anti") if written.limit(1).collect() else rows, table)
+    if delta.may_overlap(lake.path(table), "kafka_offset", [(row["first"], row["last"]) for row in ranges]):
+        rows = rows.join(lake.read(table).where(offsets).select(*identity), identity, "left_anti")
+    lake.append(rows, table)

@@ -57,6 +57,15 @@ def touched_users(new_evidence: DataFrame) -> DataFrame:
     )
 
 
+def with_users(touched: DataFrame, more: DataFrame) -> DataFrame:
+    """The touched users and those of `more` (any rows with a userId), of whom there is no new evidence."""
+    both = touched.unionByName(more.select("userId").distinct(), allowMissingColumns=True)
+    return both.groupBy("userId").agg(
+        *(F.min(name).alias(name) for name in ("since", "registration_time", "first_seen")),
+        F.max("last_seen").alias("last_seen"),
+    )
+
+
 def user_versions(touched: DataFrame, known: DataFrame, present: DataFrame) -> DataFrame:
     """All versions of the touched users, as rows of dim_users.
 

@@ -1,0 +1,67 @@
+"""What several steps take from bronze: computed once a run, however many steps use it."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from music_lakehouse.defs.listening.tables import BRONZE
+from music_lakehouse.defs.listening.transforms import users
+from music_lakehouse.defs.listening.transforms.listens import cleaned_listens
+from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse.changes import Changes
+from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.tables import Table
+
+LISTENS, PAGE_VIEWS = BRONZE["listen_events"], BRONZE["page_view_events"]
+STATUS_CHANGES = BRONZE["status_change_events"]
+ALL_BRONZE = tuple(BRONZE.values())
+
+_INSTANT = "yyyy-MM-dd HH:mm:ss.SSS'Z'"
+
+
+def new_listens(lake: Lake, changes: Changes) -> DataFrame:
+    """The cleaned listens among the changes, one row a new delivery."""
+    change = changes.get(LISTENS)
+    if change is None:
+        return cleaned_listens(lake.empty(LISTENS))
+    return lake.shared(f"cleaned {change}", lambda: cleaned_listens(change.inserted))
+
+
+def touched_users(lake: Lake, changes: Changes) -> tuple[DataFrame, DataFrame]:
+    """The users that new events touch, and all evidence of them, old and new, since the earliest of the new."""
+    bronze = [change for table, change in changes.by_source.items() if table in ALL_BRONZE]
+    name = ", ".join(map(str, bronze))
+    if any(change.full for change in bronze):
+        present = lake.shared(f"evidence {name}", lambda: _evidence({t: lake.read(t) for t in ALL_BRONZE}))
+        return lake.shared(f"touched {name}", lambda: users.touched_users(present)), present
+    new = {change.source: change.inserted for change in bronze}
+    touched = lake.shared(f"touched {name}", lambda: users.touched_users(_evidence(new) if new else _none(lake)))
+    return touched, lake.shared(f"evidence {name}", lambda: _recent_evidence(lake, touched))
+
+
+def _recent_evidence(lake: Lake, touched: DataFrame) -> DataFrame:
+    # What a status change shows holds from a millisecond after it.
+    since = touched.agg(F.date_format(F.min("since") - F.expr("INTERVAL 1 MILLISECOND"), _INSTANT)).first()
+    if since is None or since[0] is None:
+        return _none(lake)
+    recent = {
+        table: lake.read(table).where(f"`timestamp` >= TIMESTAMP '{since[0]}'")
+        for table in ALL_BRONZE
+        if delta.greatest(lake.path(table), "timestamp") is not None
+    }
+    return _evidence(recent).join(F.broadcast(touched.select("userId")), "userId", "left_semi")
+
+
+def _evidence(events: dict[Table, DataFrame]) -> DataFrame:
+    shown = [
+        users.evidence_of_status_changes(rows) if table is STATUS_CHANGES else users.evidence(rows)
+        for table, rows in events.items()
+    ]
+    return reduce(DataFrame.unionByName, shown)
+
+
+def _none(lake: Lake) -> DataFrame:
+    return users.evidence(lake.empty(LISTENS))

@@ -1,0 +1,76 @@
+"""The steps of dim_users, user_profiles and user_sessions."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from music_lakehouse.defs.listening.silver_tables import DIM_USERS, USER_PROFILES, USER_SESSIONS
+from music_lakehouse.defs.listening.steps.sources import ALL_BRONZE, LISTENS, PAGE_VIEWS, touched_users
+from music_lakehouse.defs.listening.transforms import users
+from music_lakehouse.lakehouse.changes import Changes
+from music_lakehouse.lakehouse.days import Days, days_of
+from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.steps import Step
+from music_lakehouse.lakehouse.tables import Table
+from music_lakehouse.lakehouse.upsert import Written, make_equal
+
+_FILES_OF_A_FULL_LOAD = 8
+
+
+def _update_dim_users(lake: Lake, changes: Changes) -> Written:
+    touched, present = touched_users(lake, changes)
+    known = lake.read(DIM_USERS).join(F.broadcast(touched.select("userId")), "userId", "left_semi")
+    return make_equal(lake, DIM_USERS, users.user_versions(touched, known, present), current=known, delete=True)
+
+
+def _update_user_profiles(lake: Lake, changes: Changes) -> Written:
+    touched, present = touched_users(lake, changes)
+    renamed = changes.get(DIM_USERS)
+    if renamed is not None:
+        touched = users.with_users(touched, renamed.rows)
+    known = lake.read(USER_PROFILES).join(F.broadcast(touched.select("userId")), "userId", "left_semi")
+    current_versions = lake.read(DIM_USERS).where("current_row = 1")
+    desired = users.user_profiles(touched, known, present, current_versions)
+    return make_equal(lake, USER_PROFILES, desired, current=known)
+
+
+def _update_user_sessions(lake: Lake, changes: Changes) -> Written:
+    if changes.full:
+        events = users.session_events(lake.read(PAGE_VIEWS), lake.read(LISTENS))
+        # In order of time, so that later changes find the sessions that they touch in few files.
+        sessions = users.user_sessions(events).repartitionByRange(_FILES_OF_A_FULL_LOAD, "session_start")
+        return make_equal(lake, USER_SESSIONS, sessions)
+    new = users.session_events(_new(lake, changes, PAGE_VIEWS), _new(lake, changes, LISTENS))
+    touched = new.groupBy("userId", "sessionId").agg(
+        F.min("timestamp").alias("first"), F.max("timestamp").alias("last")
+    )
+    touched = touched.persist()
+    keys = F.broadcast(touched.select("userId", "sessionId"))
+    known = lake.read(USER_SESSIONS).join(keys, ["userId", "sessionId"], "left_semi").persist()
+    try:
+        stretches = known.select("session_start", "session_end").union(touched.select("first", "last"))
+        days = Days.of("timestamp", days_of(stretches, "session_start", until="session_end"))
+        page_views, listens = (_on(lake, table, days) for table in (PAGE_VIEWS, LISTENS))
+        events = users.session_events(page_views, listens).join(keys, ["userId", "sessionId"], "left_semi")
+        within = days.on("session_start")
+        return make_equal(lake, USER_SESSIONS, users.user_sessions(events), current=known, within=within)
+    finally:
+        known.unpersist()
+        touched.unpersist()
+
+
+def _new(lake: Lake, changes: Changes, table: Table) -> DataFrame:
+    change = changes.get(table)
+    return change.inserted if change else lake.empty(table)
+
+
+def _on(lake: Lake, table: Table, days: Days) -> DataFrame:
+    return lake.read(table).where(days.predicate())
+
+
+STEPS = (
+    Step(DIM_USERS, ALL_BRONZE, _update_dim_users),
+    Step(USER_PROFILES, (*ALL_BRONZE, DIM_USERS), _update_user_profiles),
+    Step(USER_SESSIONS, (LISTENS, PAGE_VIEWS), _update_user_sessions),
+)
