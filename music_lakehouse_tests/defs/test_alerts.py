@@ -1,55 +1,23 @@
 """Alerts of real runs, posted to a real HTTP server."""
 
-import json
 import logging
-import threading
-import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import dagster as dg
 import pytest
 
 from music_lakehouse.defs import alerts
 from music_lakehouse.defs.alerts import failed_check_alert, run_failure_alert
+from music_lakehouse_tests.defs.webhook import Webhook
 
 TOKEN = "s3cret-token"
 
 
-class Webhook:
-    """A server that keeps what is posted to it, and answers with `status` after `delay` seconds."""
-
-    def __init__(self) -> None:
-        self.status, self.delay = 200, 0.0
-        self.posted: list[dict[str, Any]] = []
-        webhook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                time.sleep(webhook.delay)
-                webhook.posted.append(body)
-                self.send_response(webhook.status)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """The test's output is for the test."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hooks/{TOKEN}"
-
-
 @pytest.fixture
 def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    hook = Webhook()
-    thread = threading.Thread(target=hook.server.serve_forever, args=(0.05,))
-    thread.start()
-    monkeypatch.setenv("ALERT_WEBHOOK_URL", hook.url)
-    yield hook
-    hook.server.shutdown()
-    thread.join()
-    hook.server.server_close()
+    with Webhook(f"/hooks/{TOKEN}") as hook:
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", hook.url)
+        yield hook
 
 
 def run(checks_pass: bool = True, error: str | None = None) -> dg.SkipReason | None:

@@ -86,7 +86,11 @@ def kafka_observation_sensor(
         return dg.SkipReason(str(error))
     if not observations:
         return dg.SkipReason(f"topics that don't exist yet: {', '.join(missing)}")
-    return dg.SensorResult(asset_events=observations)
+    unread = sum(backlog.unread for backlog in backlogs)
+    return dg.SensorResult(
+        asset_events=observations,
+        skip_reason=f"observed {len(observations)} topics: {unread} messages that raw lacks",
+    )
 
 
 def find_backlogs(lake: LakePaths, settings: Settings) -> tuple[list[Backlog], list[str]]:
