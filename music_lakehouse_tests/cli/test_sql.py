@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
-from music_lakehouse_tests.cli.conftest import Command
+from music_lakehouse_tests.cli.conftest import Command, processor_seconds
 
 
 @pytest.mark.usefixtures("lake")
@@ -182,16 +181,14 @@ def test_a_large_table_is_answered_within_two_seconds_and_may_be_left_unread(
     numbers = np.arange(1_000_000)
     table = pa.table({"n": numbers, "day": numbers // 125_000})
     write_deltalake(place / "data" / "lakehouse" / "gold" / "large", table, partition_by=["day"])
-    seconds = []
-    for _ in range(2):
-        started = time.monotonic()
-        out, err = process("sql", "SELECT day, sum(n) FROM gold.large GROUP BY day").communicate(timeout=60)
-        seconds.append(time.monotonic() - started)
-        assert "117187437500" in out, err
+    before = processor_seconds()
+    out, err = process("sql", "SELECT day, sum(n) FROM gold.large GROUP BY day").communicate(timeout=60)
+    seconds = processor_seconds() - before
     some = process("sql", "SELECT * FROM gold.large", "--limit", "1")
-    _out, err = some.communicate(timeout=60)
+    _, err = some.communicate(timeout=60)
 
-    assert min(seconds) < 2
+    assert "117187437500" in out
+    assert seconds < 2
     assert some.returncode == 0, err
     assert "there are more" in err
 
@@ -200,7 +197,7 @@ def test_a_large_table_is_answered_within_two_seconds_and_may_be_left_unread(
 def test_rows_that_a_deletion_vector_hides_are_not_seen(command: Command, place: Path, spark: SparkSession) -> None:
     table = f"delta.`{place}/data/lakehouse/gold/marked`"
     spark.sql(
-        f"CREATE TABLE {table} (id BIGINT, firstName STRING, at TIMESTAMP) USING DELTA "
+        f"CREATE TABLE {table} (id BIGINT, firstName STRING, seen TIMESTAMP) USING DELTA "
         "TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
     )
     spark.sql(f"INSERT INTO {table} SELECT id, concat('n', id), timestamp_millis(id) FROM range(0, 100, 1, 1)")
@@ -211,4 +208,6 @@ def test_rows_that_a_deletion_vector_hides_are_not_seen(command: Command, place:
 
     assert list((place / "data" / "lakehouse" / "gold" / "marked").glob("deletion_vector_*.bin"))
     assert rows("SELECT count(*) AS n FROM gold.marked") == "n\n2\n"
-    assert rows("SELECT firstname, at FROM gold.marked WHERE id = 1") == "firstName,at\nn1,1970-01-01T00:00:00.001Z\n"
+    assert (
+        rows("SELECT firstname, seen FROM gold.marked WHERE id = 1") == "firstName,seen\nn1,1970-01-01T00:00:00.001Z\n"
+    )

@@ -27,7 +27,7 @@ def raw_row(offset: int, value: str) -> dict[str, Any]:
         "key": None,
         "kafka_timestamp": NOW,
         "kafka_topic": TOPIC,
-        "kafka_topic_id": "T",
+        "kafka_topic_id": f"id of {TOPIC}",
         "kafka_partition": 0,
         "kafka_offset": offset,
         "ingestion_timestamp": NOW,
@@ -36,7 +36,7 @@ def raw_row(offset: int, value: str) -> dict[str, Any]:
 
 def refused(offset: int, value: str, *reasons: str, topic: str = TOPIC) -> dict[str, Any]:
     row = {name: value for name, value in raw_row(offset, value).items() if name in QUARANTINE.column_names}
-    return {**row, "topic": topic, "reasons": list(reasons)}
+    return {**row, "topic": topic, "kafka_topic_id": f"id of {topic}", "reasons": list(reasons)}
 
 
 def fill(lake: Lake, raw: list[dict[str, Any]], quarantine: list[dict[str, Any]]) -> None:
@@ -67,7 +67,7 @@ def test_what_is_valid_now_goes_to_bronze_and_the_rest_stays_with_its_present_re
             refused(2, values[2], "a_rule_of_old"),
             # Its raw row is gone: nobody can judge it.
             refused(9, event(), "a_rule_of_old"),
-            refused(0, "{", "json_object", topic="auth_events"),
+            refused(7, "{", "json_object", topic="auth_events"),
         ],
     )
 
@@ -76,7 +76,7 @@ def test_what_is_valid_now_goes_to_bronze_and_the_rest_stays_with_its_present_re
     assert bronze_offsets(lake) == [0]
     [row] = lake.read(BRONZE[TOPIC]).collect()
     assert (row.userId, row.song, row.ts) == (3, "Ä", MILLISECONDS)
-    assert reasons(lake) == {1: ["level_known"], 2: ["ts_since_2000"], 9: ["a_rule_of_old"], 0: ["json_object"]}
+    assert reasons(lake) == {1: ["level_known"], 2: ["ts_since_2000"], 9: ["a_rule_of_old"], 7: ["json_object"]}
 
 
 @pytest.mark.spark
