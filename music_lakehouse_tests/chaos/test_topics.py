@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
@@ -17,11 +19,13 @@ from music_lakehouse.lakehouse.kafka_positions import (
     read_up_to,
 )
 from music_lakehouse.lakehouse.records import read_records
+from music_lakehouse.lakehouse.streaming import StreamReport, drain
 from music_lakehouse_tests.chaos.lab import Lab
 
 pytestmark = [pytest.mark.chaos, pytest.mark.spark, pytest.mark.kafka]
 
 LISTENS, PAGE_VIEWS, AUTH, STATUS_CHANGES = RAW
+FIVE_MEGABYTES = b'{"lyrics": "' + b"la " * 1_666_666 + b'"}'
 ALL_RAW = tuple(table.full_name for table in RAW.values())
 
 
@@ -36,7 +40,9 @@ def add_partition(lab: Lab, event: str, partitions: int) -> None:
 
 
 def send_to_partition(lab: Lab, event: str, partition: int, value: bytes) -> None:
-    producer = Producer({"bootstrap.servers": lab.settings.kafka_bootstrap_servers})
+    producer = Producer(
+        {"bootstrap.servers": lab.settings.kafka_bootstrap_servers, "message.max.bytes": 2 * len(FIVE_MEGABYTES)}
+    )
     producer.produce(lab.settings.topics[event], value, partition=partition)
     assert producer.flush(30) == 0
 
@@ -53,7 +59,8 @@ def send_transactions(lab: Lab, event: str) -> None:
 
 
 def test_what_was_never_read_stops_the_run_until_its_loss_is_accepted(lab: Lab, spark: SparkSession) -> None:
-    """Messages that expired, a topic made anew and shorter, and one made anew and longer, all at once."""
+    """Messages that expired, a topic made anew and shorter, and one made anew and longer, all at once; then a partition
+    that is new, transactions, and a message of 5 MB."""
     lab.write_reference()
     lab.create_topics()
     lab.send(500, seed=1)
@@ -97,6 +104,7 @@ def test_what_was_never_read_stops_the_run_until_its_loss_is_accepted(lab: Lab, 
     assert len(read_records(lab.lake, ACCEPTED_LOSS)) == len(accepted)
     add_partition(lab, STATUS_CHANGES, 3)
     send_to_partition(lab, STATUS_CHANGES, 2, b"neither was there before")
+    send_to_partition(lab, LISTENS, 1, FIVE_MEGABYTES)
     send_transactions(lab, PAGE_VIEWS)
 
     assert lab.run_here().success
@@ -141,6 +149,28 @@ def test_a_topic_made_anew_is_noticed_also_where_the_positions_are_gone(lab: Lab
     result = lab.run_here(table.full_name)
 
     assert f"offsets {old.end_offsets[0]} to unknown of topic id {old.topic_id}" in result.errors[0]
+
+
+def test_messages_that_expire_while_they_are_read_are_named(
+    lab: Lab, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.create_topics()
+    lab.send(200, seed=1)
+    table, end = RAW[PAGE_VIEWS], lab.topic(PAGE_VIEWS).end_offsets[0]
+
+    def expire_then_read(*args: Any) -> StreamReport:
+        lab.expire(PAGE_VIEWS, {0: end - 1})
+        return drain(*args)
+
+    monkeypatch.setattr("music_lakehouse.lakehouse.kafka_ingest.drain", expire_then_read)
+    result = lab.run_here(table.full_name, max_messages_per_batch=10)
+    monkeypatch.undo()
+
+    assert len(result.errors) == 1
+    assert f"partition 0: offsets 0 to {end - 1}" in result.errors[0]
+    accept_losses(lab.lake, table, lab.topic(PAGE_VIEWS))
+    assert lab.run_here(table.full_name).success
+    assert lab.rows(table.full_name) == sum(end - first for first, end in lab.topic(PAGE_VIEWS).offsets.values())
 
 
 def test_a_topic_that_may_not_be_created_is_named(lab: Lab, spark: SparkSession) -> None:
