@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from music_lakehouse.lakehouse.kafka_ingest import RAW_COLUMNS
 from music_lakehouse.lakehouse.tables import Column, Table
+
+Sources = tuple[str, ...]
+"""Columns that another one's values come from, each as layer.table.column."""
+
+
+def columns_of(table: Table, *names: str) -> Sources:
+    """Columns of a table as sources."""
+    return tuple(f"{table.full_name}.{name}" for name in names)
+
+
+def traced(columns: tuple[Column, ...], sources: Mapping[str, Sources]) -> tuple[Column, ...]:
+    """The columns with their sources, each of them by its name. Raises KeyError where one has none."""
+    return tuple(replace(column, sources=sources[column.name]) for column in columns)
+
 
 TS = Column("ts", "BIGINT", "when it happened, epoch milliseconds UTC")
 _CONTEXT = (
@@ -81,12 +98,30 @@ RAW: dict[str, Table] = {
     for name in EVENT_FIELDS
 }
 
+
+def _of_raw(*names: str, topics: tuple[str, ...] = tuple(RAW)) -> Sources:
+    return tuple(source for topic in topics for source in columns_of(RAW[topic], *names))
+
+
+def _bronze_sources(topic: str) -> dict[str, Sources]:
+    as_in_raw = {column.name: _of_raw(column.name, topics=(topic,)) for column in _KAFKA}
+    from_the_value = {
+        column.name: _of_raw("value", topics=(topic,)) for column in (*_IDENTITY, *EVENT_FIELDS[topic], *_DERIVED)
+    }
+    return {
+        **as_in_raw,
+        **from_the_value,
+        "bronze_id": _of_raw("kafka_topic_id", "kafka_partition", "kafka_offset", topics=(topic,)),
+        "ingestion_date": _of_raw("ingestion_timestamp", topics=(topic,)),
+    }
+
+
 BRONZE: dict[str, Table] = {
     name: Table(
         layer="bronze",
         name=name,
         description=f"One row a valid message of raw.{name}, parsed and typed; text as sent.",
-        columns=(*_IDENTITY, *_KAFKA, *fields, *_DERIVED),
+        columns=traced((*_IDENTITY, *_KAFKA, *fields, *_DERIVED), _bronze_sources(name)),
         key=("bronze_id",),
         partition_by=("ingestion_date",),
     )
@@ -97,15 +132,27 @@ QUARANTINE = Table(
     layer="bronze",
     name="quarantine",
     description="One row a message that bronze refused, as it came, with all the reasons.",
-    columns=(
-        Column("topic", "STRING", "the topic, without KAFKA_TOPIC_PREFIX"),
-        Column("kafka_topic_id", "STRING", "the broker's id of the topic"),
-        Column("kafka_partition", "INT", "the partition"),
-        Column("kafka_offset", "BIGINT", "the offset in the partition"),
-        Column("kafka_timestamp", "TIMESTAMP", "Kafka's time of the message, UTC"),
-        Column("value", "STRING", "the message as text; null for a tombstone, and where it is not UTF-8", pii=True),
-        Column("reasons", "ARRAY<STRING>", "the names of all rules that the message breaks"),
-        Column("ingestion_timestamp", "TIMESTAMP", "when the message was read, UTC"),
+    columns=traced(
+        (
+            Column("topic", "STRING", "the topic, without KAFKA_TOPIC_PREFIX"),
+            Column("kafka_topic_id", "STRING", "the broker's id of the topic"),
+            Column("kafka_partition", "INT", "the partition"),
+            Column("kafka_offset", "BIGINT", "the offset in the partition"),
+            Column("kafka_timestamp", "TIMESTAMP", "Kafka's time of the message, UTC"),
+            Column("value", "STRING", "the message as text; null for a tombstone, and where it is not UTF-8", pii=True),
+            Column("reasons", "ARRAY<STRING>", "the names of all rules that the message breaks"),
+            Column("ingestion_timestamp", "TIMESTAMP", "when the message was read, UTC"),
+        ),
+        {
+            "topic": _of_raw("kafka_topic"),
+            "kafka_topic_id": _of_raw("kafka_topic_id"),
+            "kafka_partition": _of_raw("kafka_partition"),
+            "kafka_offset": _of_raw("kafka_offset"),
+            "kafka_timestamp": _of_raw("kafka_timestamp"),
+            "value": _of_raw("value"),
+            "reasons": _of_raw("value", "kafka_timestamp"),
+            "ingestion_timestamp": _of_raw("ingestion_timestamp"),
+        },
     ),
     key=("kafka_topic_id", "kafka_partition", "kafka_offset"),
 )
