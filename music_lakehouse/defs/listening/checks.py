@@ -197,10 +197,18 @@ _KEYS_RESOLVE = " UNION ALL ".join(
 )
 _NAMED = r"nullif(trim(replace({}, '\', ''), ' \"'), '') IS NOT NULL".replace('\\"', '"')
 _STREAMABLE = f"userId IS NOT NULL AND {_NAMED.format('song')} AND {_NAMED.format('artist')}"
+# Through the epoch: a cast would go by the machine's time zone.
 _TOUCHED_TIMES = """
-    "timestamp" >= (SELECT min(date_part)::TIMESTAMP FROM touched)::TIMESTAMPTZ
-    AND "timestamp" < (SELECT (max(date_part) + 1)::TIMESTAMP FROM touched)::TIMESTAMPTZ
-    AND CAST("timestamp" AS DATE) IN (SELECT date_part FROM touched)
+    "timestamp" >= (SELECT to_timestamp(epoch(min(date_part))) FROM touched)
+    AND "timestamp" < (SELECT to_timestamp(epoch(max(date_part) + 1)) FROM touched)
+    AND CAST(make_timestamp(epoch_us("timestamp")) AS DATE) IN (SELECT date_part FROM touched)
+"""
+_EVIDENCE = f"""
+    SELECT userId, "timestamp", level FROM "bronze.listen_events" WHERE {_TOUCHED_TIMES}
+    UNION ALL SELECT userId, "timestamp", level FROM "bronze.page_view_events" WHERE {_TOUCHED_TIMES}
+    UNION ALL SELECT userId, "timestamp", level FROM "bronze.auth_events" WHERE {_TOUCHED_TIMES}
+    UNION ALL SELECT userId, "timestamp" + INTERVAL 1 MILLISECOND, CASE level WHEN 'free' THEN 'paid' ELSE 'free' END
+    FROM "bronze.status_change_events"
 """
 
 CHECKS: dict[Table, list[Check]] = {
@@ -290,8 +298,7 @@ CHECKS: dict[Table, list[Check]] = {
                    count(*) FILTER (WHERE differ AND ambiguous) AS ambiguous FROM (
                 SELECT u.level <> any_value(b.level) AS differ, count(DISTINCT b.level) > 1 AS ambiguous
                 FROM touched AS t JOIN "silver.dim_users" AS u USING (userKey)
-                JOIN (SELECT userId, "timestamp", level FROM "bronze.listen_events" WHERE {_TOUCHED_TIMES}) AS b
-                ON b.userId = t.userId AND b."timestamp" = t.ts
+                JOIN ({_EVIDENCE}) AS b ON b.userId = t.userId AND b."timestamp" = t.ts
                 GROUP BY t.event_id, u.level
             )
             """,

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from music_lakehouse.defs.listening.catalog import TABLES, find_table
+from music_lakehouse.defs.listening.checks import CHECKS
+from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.tables import Table
+from music_lakehouse_tests.defs.listening.small_lakes import sound_tables, write, write_all
+from music_lakehouse_tests.oracle.values import Row, Tables
+
+ALL = [(table, check) for table, checks in CHECKS.items() for check in checks]
+NAMES = [f"{table.full_name}-{check.name}" for table, check in ALL]
+
+Damage = Callable[[Tables, Table], object]
+
+
+def rows_of(tables: Tables, table: Table) -> list[Row]:
+    return tables[table.full_name]
+
+
+def change(**values: object) -> Damage:
+    """Other values in all rows."""
+    return lambda tables, table: [row.update(values) for row in rows_of(tables, table)]
+
+
+def double_a_row(tables: Tables, table: Table) -> None:
+    rows_of(tables, table).append(rows_of(tables, table)[0])
+
+
+def lose_the_key(tables: Tables, table: Table) -> None:
+    rows_of(tables, table)[0][table.key[0]] = None
+
+
+def double_an_event(tables: Tables, table: Table) -> None:
+    rows_of(tables, table).append({**rows_of(tables, table)[0], "bronze_id": "another"})
+
+
+def lose_from_quarantine_or_bronze(tables: Tables, table: Table) -> None:
+    tables["bronze.quarantine"].clear()
+    tables["bronze.listen_events"].clear()
+    tables["bronze.page_view_events"].pop()
+    tables["bronze.status_change_events"].clear()
+
+
+def leave_a_gap(tables: Tables, table: Table) -> None:
+    rows_of(tables, table).append({**rows_of(tables, table)[-1], "kafka_offset": 99})
+
+
+def end_early(tables: Tables, table: Table) -> None:
+    rows_of(tables, table)[0]["row_expiration_date"] -= timedelta(milliseconds=1)
+
+
+def repeat_a_version(tables: Tables, table: Table) -> None:
+    for row in rows_of(tables, table):
+        row["level"] = "free"
+
+
+def lose_dimension_rows(tables: Tables, table: Table) -> None:
+    del table
+    tables["silver.dim_songs"].clear()
+
+
+def lose_a_stream(tables: Tables, table: Table) -> None:
+    rows_of(tables, table).pop(0)
+
+
+def swap_levels(tables: Tables, table: Table) -> None:
+    del table
+    for row in tables["silver.dim_users"]:
+        row["level"] = {"free": "paid", "paid": "free"}[row["level"]]
+
+
+def lose_a_fact(tables: Tables, table: Table) -> None:
+    del table
+    tables["gold.fact_streams"].pop()
+
+
+def have_had_more(tables: Tables, table: Table) -> None:
+    now = datetime.now(timezone.utc)
+    run = {"table": table.full_name, "rule": "volume_usual", "rows": 1000, "failed": 0, "evaluated_at": now}
+    tables["metrics.expectations"] = [run] * 3
+
+
+EXAMPLES: dict[str, Damage] = {
+    "volume_usual": have_had_more,
+    "no_offset_twice": double_a_row,
+    "offsets_continuous": leave_a_gap,
+    "looks_like_json": change(value='{"cut": off'),
+    "raw_is_bronze_and_quarantine": lose_from_quarantine_or_bronze,
+    "nothing_rescued": change(_rescued_data="{}"),
+    "delivered_once": double_an_event,
+    "newest_event_is_recent": lambda tables, table: None,
+    "has_a_reason": change(reasons=[]),
+    "key_not_null": lose_the_key,
+    "key_unique": double_a_row,
+    "one_current_row": change(current_row=1),
+    "no_gap_no_overlap": end_early,
+    "neighbours_differ": repeat_a_version,
+    "duration_plausible": change(duration=0.5),
+    "known_to_reference": change(songId=None),
+    "place_plausible": change(latitude=90.5, longitude=0.0),
+    "state_known": change(stateName="NA"),
+    "whole_hours": change(date=datetime(2024, 1, 1, 0, 30, tzinfo=timezone.utc)),
+    "seen_in_order": change(last_seen=datetime(2000, 1, 1, tzinfo=timezone.utc)),
+    "figures_plausible": change(songs=99),
+    "keys_resolve": lose_dimension_rows,
+    "all_streams_of_bronze": lose_a_stream,
+    "level_of_the_time": swap_levels,
+    "place_known": change(locationKey="unknown"),
+    "row_for_row": lose_a_fact,
+    "joined": change(songName=None),
+    "sum_is_facts": change(total_streams=9),
+}
+"""By check, how a sound lake is broken so that the check must fail."""
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[LakePaths, Tables]:
+    """A lake in which every check passes, but for the age of its newest event."""
+    directory = tmp_path_factory.mktemp("sound")
+    tables = sound_tables(directory)
+    lake = LakePaths(str(directory / "lake"))
+    write_all(lake, tables)
+    return lake, tables
+
+
+def outcome(lake: LakePaths, table: Table, check: Check, since: int | None) -> Outcome:
+    (found,) = evaluate(lake, table, [check], since=since, find_table=find_table)
+    return found
+
+
+def test_every_check_has_an_example_that_breaks_it() -> None:
+    assert {check.name for _, check in ALL} == EXAMPLES.keys()
+    assert set(CHECKS) <= set(TABLES.values())
+
+
+@pytest.mark.parametrize("table", CHECKS, ids=lambda table: table.full_name)
+def test_all_checks_pass_on_a_sound_table(sound: tuple[LakePaths, Tables], table: Table) -> None:
+    lake, _ = sound
+    for since in (-1, None):
+        outcomes = evaluate(lake, table, CHECKS[table], since=since, find_table=find_table)
+        broken = [found for found in outcomes if not found.passed and found.check.name != "newest_event_is_recent"]
+        assert broken == []
+        assert [found.check.name for found in outcomes if not found.rows] == []
+
+
+@pytest.mark.parametrize(("table", "check"), ALL, ids=NAMES)
+def test_a_check_fails_on_a_table_that_was_broken(
+    sound: tuple[LakePaths, Tables], tmp_path: Path, table: Table, check: Check
+) -> None:
+    _, tables = sound
+    lake, broken = LakePaths(str(tmp_path)), copy.deepcopy(tables)
+    EXAMPLES[check.name](broken, table)
+    for name in sorted({table.full_name, *check.tables, *check.counted}):
+        write(lake, find_table(name), tables.get(name, []))
+        write(lake, find_table(name), broken[name])
+    for since in (0, None):
+        (found,) = evaluate(lake, table, [check], since=since, find_table=find_table)
+        assert not found.passed, f"since {since}: {found}"
+
+
+@pytest.mark.parametrize("table", CHECKS, ids=lambda table: table.full_name)
+def test_all_checks_pass_where_there_is_nothing(tmp_path: Path, table: Table) -> None:
+    def broken(since: int | None) -> list[Outcome]:
+        outcomes = evaluate(LakePaths(str(tmp_path)), table, CHECKS[table], since=since, find_table=find_table)
+        return [found for found in outcomes if not found.passed]
+
+    assert broken(None) == [], "no table"
+    write(LakePaths(str(tmp_path)), table, [])
+    assert broken(None) == [], "an empty table"
+    assert broken(0) == [], "a run that wrote nothing"
+
+
+def test_the_newest_event_may_be_a_day_old(sound: tuple[LakePaths, Tables], tmp_path: Path) -> None:
+    table = TABLES["bronze.listen_events"]
+    (check,) = (check for check in CHECKS[table] if check.name == "newest_event_is_recent")
+    first, now = sound[1][table.full_name][0], datetime.now(timezone.utc)
+    for hours, passes in ((23, True), (25, False)):
+        write(LakePaths(str(tmp_path)), table, [first, {**first, "timestamp": now - timedelta(hours=hours)}])
+        (found,) = evaluate(LakePaths(str(tmp_path)), table, [check], since=None, find_table=find_table)
+        assert found.passed == passes, hours
+
+
+def levels(tables: Tables, tmp_path: Path) -> Outcome:
+    table = TABLES["gold.fact_streams"]
+    (check,) = (check for check in CHECKS[table] if check.name == "level_of_the_time")
+    lake = LakePaths(str(tmp_path))
+    for name in (table.full_name, *TABLES):
+        if name == table.full_name or name in check.tables:
+            write(lake, TABLES[name], tables[name])
+    (found,) = evaluate(lake, table, [check], since=None, find_table=find_table)
+    return found
+
+
+def test_listens_of_one_time_that_contradict_each_other_are_no_breach_of_law_3(
+    sound: tuple[LakePaths, Tables], tmp_path: Path
+) -> None:
+    tables = copy.deepcopy(sound[1])
+    first = tables["bronze.listen_events"][0]
+    tables["bronze.listen_events"].append({**first, "level": "paid", "bronze_id": "x", "event_id": "x"})
+    tables["silver.dim_users"][0]["level"] = "paid"
+    assert levels(tables, tmp_path).passed
+
+
+@pytest.mark.parametrize(
+    ("topic", "milliseconds"), [("page_view_events", 0), ("auth_events", 0), ("status_change_events", 1)]
+)
+def test_other_evidence_of_that_time_that_contradicts_a_listen_is_no_breach_of_law_3(
+    sound: tuple[LakePaths, Tables], tmp_path: Path, topic: str, milliseconds: int
+) -> None:
+    tables = copy.deepcopy(sound[1])
+    first = tables["bronze.listen_events"][0]
+    time = first["timestamp"] - timedelta(milliseconds=milliseconds)
+    level = "free" if topic == "status_change_events" else "paid"
+    shown = {**tables[f"bronze.{topic}"][0], "userId": first["userId"], "timestamp": time, "level": level}
+    tables[f"bronze.{topic}"].append({**shown, "bronze_id": "x"})
+    tables["silver.dim_users"][0]["level"] = "paid"
+    assert levels(tables, tmp_path).passed
+
+
+def test_checks_go_by_utc_whatever_the_machines_time_zone(sound: tuple[LakePaths, Tables], tmp_path: Path) -> None:
+    lake, facts = LakePaths(str(tmp_path)), TABLES["gold.fact_streams"]
+    tables = copy.deepcopy(sound[1])
+    after_midnight = [row for row in rows_of(tables, facts) if row["ts"].hour == 0]
+    tables[facts.full_name] = [row for row in rows_of(tables, facts) if row["ts"].hour != 0]
+    write_all(lake, tables)
+    write(lake, facts, after_midnight, mode="append")
+    program = f"""
+from music_lakehouse.defs.listening.catalog import TABLES, find_table
+from music_lakehouse.defs.listening.checks import CHECKS
+from music_lakehouse.lakehouse.checks import evaluate
+from music_lakehouse.lakehouse.lake import LakePaths
+table = TABLES["gold.fact_streams"]
+for outcome in evaluate(LakePaths({lake.root!r}), table, CHECKS[table], since=0, find_table=find_table):
+    print(outcome.check.name, outcome.rows, outcome.failed)
+"""
+    environment = {**os.environ, "TZ": "America/New_York"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    fared = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert fared == {check.name: "2 0" for check in CHECKS[facts]}
