@@ -1,0 +1,1 @@
+"""How long the platform takes, beside two yardsticks, on one machine in one run."""

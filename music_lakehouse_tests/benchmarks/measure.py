@@ -1,0 +1,62 @@
+"""One measured process: `python -m music_lakehouse_tests.benchmarks.measure KIND ROOT`, told what to do line by line.
+
+Each line on standard input is one piece of work, and each gives one line of JSON on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from music_lakehouse.definitions import defs
+from music_lakehouse.resources.build import build_resources
+from music_lakehouse.resources.spark import SparkResource
+from music_lakehouse.settings import Settings
+from music_lakehouse_tests.benchmarks import yardsticks
+
+
+def platform(instance: dg.DagsterInstance, settings: Settings) -> dict[str, Any]:
+    """One run of the pipeline with all tables and checks: seconds in all, and a step."""
+    started = time.monotonic()
+    job = defs.resolve_job_def("streaming_pipeline")
+    result = job.execute_in_process(instance=instance, resources=build_resources(settings))
+    seconds = time.monotonic() - started
+    if not result.success:
+        raise RuntimeError("the run failed")
+    steps = {
+        event.step_key: event.step_success_data.duration_ms / 1000
+        for event in result.all_events
+        if event.event_type_value == "STEP_SUCCESS" and event.step_key
+    }
+    return {"seconds": seconds, "steps": steps}
+
+
+def main() -> None:
+    kind, root = sys.argv[1], Path(sys.argv[2])
+    started = time.monotonic()
+    settings = Settings()
+    # A session of our own is kept between runs, so that all but the first are warm.
+    spark = SparkResource(master=settings.spark_master).spark_session
+    with dg.DagsterInstance.ephemeral() as instance:
+        for line in sys.stdin:
+            if line.strip() == "first":
+                begun = started
+            elif line.strip() == "again":
+                begun = time.monotonic()
+            else:
+                raise SystemExit(f"unknown order {line!r}: first, or again")
+            if kind == "platform":
+                report = platform(instance, settings)
+            else:
+                report = {"work": getattr(yardsticks, kind)(spark, settings, root)}
+            report["seconds"] = time.monotonic() - begun
+            print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    main()
