@@ -41,15 +41,14 @@ def read_csv(path: Path, columns: Sequence[str]) -> CsvFile:
     if not path.is_file():
         return CsvFile(_table(columns, []), None, [f"{path} is not there"])
     content = path.read_bytes()
-    text = content.decode("utf-8-sig", errors="replace")
-    lines = csv.reader(io.StringIO(text, newline=""))
+    # Without NUL, which Python 3.10's csv refuses.
+    text = content.decode("utf-8-sig", errors="replace").replace("\0", "")
+    lines = (line for line in csv.reader(io.StringIO(text, newline="")) if line)
     header = [name.strip().lower() for name in next(lines, [])]
     problems = [f"{path} has no column {name}" for name in columns if name.lower() not in header]
     places = [header.index(name.lower()) if name.lower() in header else None for name in columns]
     rows, ragged = [], 0
     for line in lines:
-        if not line:
-            continue
         ragged += len(line) != len(header)
         rows.append([line[place] if place is not None and place < len(line) else None for place in places])
     if ragged:

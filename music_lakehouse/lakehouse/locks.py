@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -102,11 +102,8 @@ class LakeLock:
 
     def add_children(self) -> None:
         """Name this process's Java children too: the lock is theirs as well until they end."""
-        if self._held is None:
-            return
         children = psutil.Process().children(recursive=True)
-        jvms = [Process(child.pid, child.create_time()) for child in children if "java" in child.name()]
-        self._update(Holder(self._held.run_id, self._held.host, self._held.boot, (self._held.processes[0], *jvms)))
+        self._renew([Process(child.pid, child.create_time()) for child in children if "java" in child.name()])
 
     def release(self) -> None:
         """Give the lock back; harmless where it isn't held."""
@@ -117,23 +114,24 @@ class LakeLock:
             current = self._read()
             if current is not None and current.run_id == self._held.run_id:
                 self._file.unlink(missing_ok=True)
-        self._held = None
+            self._held = None
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            held = self._held
-            if held is None:
-                continue
             try:
-                self._update(Holder(held.run_id, held.host, held.boot, held.processes))
+                self._renew([])
             except OSError as error:
                 # As where the disk is full: the next beat may succeed, and one that is missed does no harm.
                 logging.getLogger(__name__).warning("the lake's lock %s was not renewed: %s", self._file, error)
 
-    def _update(self, holder: Holder) -> None:
+    def _renew(self, more: list[Process]) -> None:
         with self._guarded():
-            self._write(holder)
-        self._held = holder
+            # Looked at under the guard: the lock may have been given back meanwhile.
+            if self._held is not None:
+                known = self._held.processes
+                processes = (*known, *(process for process in more if process not in known))
+                self._held = replace(self._held, processes=processes, heartbeat=time.time())
+                self._write(self._held)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

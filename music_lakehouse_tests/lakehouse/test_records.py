@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.records import append_records, read_records, replace_records
+from music_lakehouse.lakehouse.tables import Column, Table
+
+NOTES = Table(
+    layer="metrics",
+    name="notes",
+    description="",
+    columns=(
+        Column("topic", "STRING", ""),
+        Column("n", "BIGINT", ""),
+        Column("part", "INT", ""),
+        Column("share", "DOUBLE", ""),
+        Column("good", "BOOLEAN", ""),
+        Column("at", "TIMESTAMP", ""),
+    ),
+    key=("topic", "n"),
+    partition_by=("topic",),
+)
+NOW = datetime(2024, 1, 1, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> LakePaths:
+    return LakePaths(str(tmp_path))
+
+
+def note(topic: str, n: int | None) -> dict[str, object]:
+    return {"topic": topic, "n": n, "part": 1, "share": 0.5, "good": True, "at": NOW}
+
+
+def test_records_come_back_as_they_were_written(lake: LakePaths) -> None:
+    assert read_records(lake, NOTES) == []
+    append_records(lake, NOTES, [note("a", 1), note("a", None)])
+    append_records(lake, NOTES, [note("b", 2)])
+    append_records(lake, NOTES, [])
+    found = sorted(read_records(lake, NOTES), key=str)
+    assert found == sorted([note("a", 1), note("a", None), note("b", 2)], key=str)
+    state = lake.state(NOTES)
+    assert state is not None
+    assert state.version == 1
+
+
+def test_a_partition_is_replaced_without_touching_the_others(lake: LakePaths) -> None:
+    replace_records(lake, NOTES, [note("it's", 1)], partition="it's")
+    replace_records(lake, NOTES, [note("b", 2)], partition="b")
+    replace_records(lake, NOTES, [note("it's", 3), note("it's", 4)], partition="it's")
+    assert sorted(row["n"] for row in read_records(lake, NOTES, partition="it's")) == [3, 4]
+    replace_records(lake, NOTES, [], partition="it's")
+    assert read_records(lake, NOTES, partition="it's") == []
+    assert read_records(lake, NOTES) == [note("b", 2)]
