@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,14 @@ def open_table(uri: str, *, version: int | None = None, without_files: bool = Fa
         )
     except TableNotFoundError:
         return None
+
+
+def clear_unfinished(uri: str) -> None:
+    """Remove what a creation that was interrupted left of a local table without any commit: Spark would take a
+    directory with something in it for the table, and create none."""
+    log = Path(uri) / "_delta_log"
+    if "://" not in uri and log.is_dir() and not any(log.glob("[0-9]*.json")) and not any(log.glob("*.parquet")):
+        shutil.rmtree(log)
 
 
 @dataclass(frozen=True)

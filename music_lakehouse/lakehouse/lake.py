@@ -51,6 +51,7 @@ class Lake(LakePaths):
             return False
         missing = self.state(table) is None
         if missing:
+            delta.clear_unfinished(path)
             self.spark.sql(table.create_statement(path))
         self._known.add(path)
         return missing

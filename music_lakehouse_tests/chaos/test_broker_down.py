@@ -30,6 +30,8 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         "kafka.request.timeout.ms": "2000",
         "kafka.default.api.timeout.ms": "3000",
         "kafkaConsumer.pollTimeoutMs": "3000",
+        # And doesn't fetch ahead, so that it needs the broker to the end.
+        "kafka.max.partition.fetch.bytes": "8192",
     }
 
     def impatient(settings: Settings) -> dict[str, str]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
+from music_lakehouse.defs.listening.tables import RAW
+from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.locks import current_holder
 from music_lakehouse_tests.chaos.lab import Lab
 from music_lakehouse_tests.chaos.runner import Fault
@@ -82,6 +86,20 @@ def lab_after(lab: Lab, first_load: list[Fault], increment: list[Fault]) -> None
         kill_at(lab, fault)
     assert lab.run().success
     lab.compare()
+
+
+def test_a_table_whose_creation_was_killed_before_its_commit_is_created_again(lake: Lake) -> None:
+    table = RAW["auth_events"]
+    log = Path(lake.path(table)) / "_delta_log"
+    log.mkdir(parents=True)
+    (log / ".00000000000000000000.json.81c3.tmp").touch()
+
+    assert lake.create(table)
+
+    found = delta.open_table(lake.path(table))
+    assert found is not None
+    assert found.metadata().configuration["delta.enableChangeDataFeed"] == "true"
+    assert not lake.create(table)
 
 
 @pytest.mark.timeout(1800)

@@ -17,7 +17,7 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import forget_positions, read_source_position, record_source_position
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.streaming import drain
+from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Table
 
 
@@ -74,7 +74,7 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
         stream.load(lake.path(RAW[topic]))
         .writeStream.foreachBatch(process)
         .queryName(BRONZE[topic].full_name)
-        .option("checkpointLocation", checkpoint)
+        .option("checkpointLocation", without_damage(checkpoint))
     )
     record_source_position(lake, bronze_name, RAW[topic].full_name, raw)
     parsed.seconds = time.monotonic() - started
