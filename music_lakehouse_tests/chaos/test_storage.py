@@ -72,7 +72,7 @@ def test_a_full_disk_is_said_and_leaves_whole_tables_that_go_on_once_there_is_ro
     lab: Lab, small_disk: Path, spark: SparkSession
 ) -> None:
     lab.send(400, seed=1)
-    for leave in (0, 64_000, 500_000):
+    for leave in (16_000, 64_000, 500_000):
         fill(small_disk, leave=leave)
 
         full = lab.run_here()
