@@ -57,7 +57,7 @@ def page(measured: list[Measured], increment: int) -> str:
         f"Written by `make bench` on {datetime.now(timezone.utc):%Y-%m-%d}, on {os.cpu_count()} cores, all in one run. "
         "The workload is listen events of the simulator (8,600 users, about 33,300 events a day, two level changes a "
         "user in 30 days) in one topic of two partitions. A full load is one new process, Spark's start included; an "
-        f"increment is {increment:,} newer events in the same process, the median of the second half of the increments.",
+        f"increment is {increment:,} newer events in the same process: the median of the second half of them.",
         "",
         "| way | events before | full load | increment | increment beside the notebook's |",
         "|---|---:|---:|---:|---:|",
