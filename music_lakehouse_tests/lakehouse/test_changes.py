@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from music_lakehouse.lakehouse import changes
+from music_lakehouse.lakehouse.changes import (
+    CHANGE_TYPE,
+    Change,
+    Changes,
+    find_changes,
+    forget_positions,
+    read_positions,
+    record_positions,
+)
+from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.steps import Step, run_step
+from music_lakehouse.lakehouse.upsert import Written, make_equal
+from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, content, items, version
+
+pytestmark = pytest.mark.spark
+
+STEP = "silver.copy"
+
+
+def seen(lake: Lake) -> Changes:
+    return find_changes(lake, STEP, [ITEMS])
+
+
+def rows(change: Change | None) -> set[tuple[object, ...]]:
+    assert change is not None
+    return {tuple(row) for row in change.rows.select("id", "price", CHANGE_TYPE).collect()}
+
+
+def test_a_step_sees_what_came_after_its_position(lake: Lake) -> None:
+    assert not seen(lake), "no source, no changes"
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0)), ITEMS)
+    lake.spark.sql(f"ALTER TABLE delta.`{lake.path(ITEMS)}` SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')")
+    first = seen(lake)
+    assert first.full
+    assert rows(first.get(ITEMS)) == {(1, 1.0, "insert")}
+    record_positions(lake, first)
+    assert not seen(lake)
+
+    make_equal(lake, ITEMS, items(lake.spark, (1, "a", MONDAY, 1.5), (2, "a", MONDAY, 2.0)))
+    second = seen(lake)
+    change = second.get(ITEMS)
+    assert change is not None
+    assert not second.full
+    assert rows(change) == {
+        (1, 1.0, "update_preimage"),
+        (1, 1.5, "update_postimage"),
+        (2, 2.0, "insert"),
+    }
+    assert [row.id for row in change.inserted.collect()] == [2]
+    assert change.inserted.columns == ITEMS.column_names
+    assert not change.append_only
+    assert rows(seen(lake).get(ITEMS)) == rows(change), "as long as it isn't recorded, it is seen again"
+
+    lake.append(items(lake.spark, (3, "a", MONDAY, 3.0)), ITEMS)
+    assert (3, 3.0, "insert") not in rows(change), "changes end where they were found"
+    record_positions(lake, second)
+    third = seen(lake).get(ITEMS)
+    assert rows(third) == {(3, 3.0, "insert")}
+    assert third is not None
+    assert third.append_only
+    assert seen(lake).described() == {ITEMS.full_name: f"{version(lake)}..{version(lake)}"}
+
+    make_equal(lake, ITEMS, items(lake.spark), delete=True)
+    assert {kind for _, _, kind in rows(seen(lake).get(ITEMS))} == {"insert", "delete"}
+    forget_positions(lake, STEP)
+    assert seen(lake).full
+
+
+def test_a_table_made_anew_is_seen_whole(lake: Lake) -> None:
+    lake.create(ITEMS)
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0)), ITEMS)
+    record_positions(lake, seen(lake))
+    shutil.rmtree(lake.path(ITEMS))
+    fresh = Lake(lake.root, lake.spark)
+    fresh.create(ITEMS)
+    fresh.append(items(lake.spark, (2, "b", MONDAY, 2.0)), ITEMS)
+    assert rows(seen(fresh).get(ITEMS)) == {(2, 2.0, "insert")}
+    assert seen(fresh).full
+
+
+def test_a_position_ahead_of_the_table_is_none(lake: Lake) -> None:
+    lake.create(ITEMS)
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0)), ITEMS)
+    found = seen(lake)
+    change = found.get(ITEMS)
+    assert change is not None
+    ahead = replace(change, state=replace(change.state, version=change.state.version + 5))
+    record_positions(lake, Changes(STEP, {ITEMS: ahead}))
+    assert read_positions(lake, STEP)[ITEMS.full_name].version == change.state.version + 5
+    assert seen(lake).full
+
+
+def test_a_log_that_does_not_reach_back_is_seen_whole(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.create(ITEMS)
+    record_positions(lake, seen(lake))
+    for number in range(3):
+        lake.append(items(lake.spark, (number, "a", MONDAY, 1.0)), ITEMS)
+    assert not seen(lake).full
+    with monkeypatch.context() as patched:
+        patched.setattr(changes, "FEED_RETENTION", timedelta(0))
+        assert seen(lake).full, "the feed's files may be gone"
+    lake.spark.sql(f"ALTER TABLE delta.`{lake.path(ITEMS)}` SET TBLPROPERTIES ('delta.checkpointInterval' = '1')")
+    lake.append(items(lake.spark, (9, "a", MONDAY, 1.0)), ITEMS)
+    log = Path(lake.path(ITEMS)) / "_delta_log"
+    (log / "00000000000000000001.json").unlink()
+    assert seen(lake).full
+    assert len(rows(seen(lake).get(ITEMS))) == 4
+
+
+def test_a_step_that_fails_before_its_position_is_recorded_sees_the_same_again(lake: Lake) -> None:
+    copy = replace(ITEMS, name="copy")
+    told: list[str] = []
+
+    def update(lake: Lake, found: Changes) -> Written:
+        change = found.get(ITEMS)
+        told.append("nothing" if change is None else "all" if change.full else "some")
+        written = make_equal(lake, copy, lake.read(ITEMS), delete=True)
+        if len(told) == 3:
+            raise RuntimeError("killed behind the commit")
+        return written
+
+    step = Step(copy, (ITEMS,), update)
+    assert run_step(lake, step).written == Written()
+    lake.create(ITEMS)
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0)), ITEMS)
+    assert run_step(lake, step).written == Written(inserted=1)
+    assert run_step(lake, step).written == Written()
+    assert told == ["nothing", "all"], "with nothing new the step isn't asked"
+    lake.append(items(lake.spark, (2, "a", MONDAY, 2.0)), ITEMS)
+    with pytest.raises(RuntimeError, match="killed"):
+        run_step(lake, step)
+    assert run_step(lake, step).written == Written(), "it sees the change again, and nothing is left to do"
+    assert told == ["nothing", "all", "some", "some"]
+    assert content(lake, copy) == content(lake)
+
+    shutil.rmtree(lake.path(copy))
+    assert run_step(Lake(lake.root, lake.spark), step).written == Written(inserted=2)
+    assert told[-1] == "all", "a table that is gone is made from everything"

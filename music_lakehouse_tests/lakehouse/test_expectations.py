@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from music_lakehouse.lakehouse.checks import Check, Outcome
+from music_lakehouse.lakehouse.expectations import (
+    EXPECTATIONS,
+    FAILED_RULES,
+    Action,
+    ExpectationFailedError,
+    Rule,
+    RuleResult,
+    count_failures,
+    mark,
+    record_results,
+    results,
+)
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.records import read_records
+from music_lakehouse_tests.lakehouse.items import ITEMS
+
+PRICED = Rule("priced", "price > 0", Action.DROP, "it has a price", threshold=0.25, limit=0.5)
+NAMED = Rule("named", "name IS NOT NULL", Action.WARN, "it has a name", threshold=0.5)
+SANE = Rule("sane", "price < 100", Action.FAIL, "the price is sane")
+
+
+@pytest.mark.spark
+def test_one_pass_marks_and_counts_and_null_counts_as_broken(spark: SparkSession) -> None:
+    rows = spark.createDataFrame([(1.0, "a"), (-1.0, None), (None, "c"), (500.0, None)], "price DOUBLE, name STRING")
+    rules = [PRICED, NAMED, SANE]
+    marked = mark(rows, rules)
+    assert [row[FAILED_RULES] for row in marked.collect()] == [
+        [],
+        ["priced", "named"],
+        ["priced", "sane"],
+        ["named", "sane"],
+    ]
+    counted = marked.agg(*count_failures(rules)).first()
+    assert counted is not None
+    assert counted.asDict() == {"rows": 4, "priced": 2, "named": 2, "sane": 2}
+    with pytest.raises(ExpectationFailedError, match=r"2 of 4 rows break the rule sane .* nothing was written"):
+        results(rules, counted.asDict())
+    assert [(r.rule.name, r.rows, r.failed) for r in results([PRICED, NAMED], counted.asDict())] == [
+        ("priced", 4, 2),
+        ("named", 4, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows", "failed", "passed", "intolerable"),
+    [
+        (PRICED, 4, 1, True, False),
+        (PRICED, 4, 2, False, False),
+        (PRICED, 4, 3, False, True),
+        (PRICED, 0, 0, True, False),
+        (NAMED, 4, 2, True, False),
+        (NAMED, 4, 4, False, False),
+        (SANE, 4, 0, True, True),
+        (SANE, 4, 1, False, True),
+    ],
+)
+def test_a_rule_warns_above_its_threshold_and_is_an_error_above_its_limit(
+    rule: Rule, rows: int, failed: int, passed: bool, intolerable: bool
+) -> None:
+    result = RuleResult(rule, rows, failed)
+    assert (result.passed, result.intolerable) == (passed, intolerable)
+
+
+def test_how_rules_and_checks_fared_is_kept(tmp_path: Path) -> None:
+    lake = LakePaths(str(tmp_path))
+    check = Check("key_unique", "", "", error=False)
+    record_results(lake, ITEMS, "run-1", [RuleResult(PRICED, 4, 1)], [Outcome(check, 9, 2)])
+    record_results(lake, ITEMS, "run-2", [], [])
+    kept = {row["rule"]: row for row in read_records(lake, EXPECTATIONS)}
+    columns = ("table", "action", "rows", "failed", "run_id")
+    assert {rule: tuple(row[column] for column in columns) for rule, row in kept.items()} == {
+        "priced": ("silver.items", "drop", 4, 1, "run-1"),
+        "key_unique": ("silver.items", "warn", 9, 2, "run-1"),
+    }

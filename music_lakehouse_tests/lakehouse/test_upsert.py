@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+
+from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse.days import Days
+from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.upsert import OPERATION, Written, difference, make_equal
+from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, content, items, version
+
+pytestmark = pytest.mark.spark
+
+
+def test_the_difference_is_by_key_and_null_safe(lake: Lake) -> None:
+    desired = items(
+        lake.spark,
+        (1, "a", MONDAY, 1.0),  # as it is
+        (2, "a", MONDAY, 2.5),  # changed
+        (2, None, MONDAY, None),  # as it is, with nulls in key and value
+        (3, None, MONDAY, None),  # to a null
+        (None, None, MONDAY, 4.0),  # from a null
+        (5, "a", MONDAY, 5.0),  # new
+        (6, "a", MONDAY, -0.0),  # equal zeros
+        (7, "a", MONDAY, float("nan")),  # as it is
+    )
+    current = items(
+        lake.spark,
+        (1, "a", MONDAY, 1.0),
+        (2, "a", MONDAY, 2.0),
+        (2, None, MONDAY, None),
+        (3, None, MONDAY, 3.0),
+        (None, None, MONDAY, None),
+        (6, "a", MONDAY, 0.0),
+        (7, "a", MONDAY, float("nan")),
+        (8, None, MONDAY, 8.0),  # not desired
+    )
+    expected = {
+        (2, "a", 2.5, "update"),
+        (3, None, None, "update"),
+        (None, None, 4.0, "update"),
+        (5, "a", 5.0, "insert"),
+    }
+    for delete in (False, True):
+        found = difference(desired, current, ITEMS, delete=delete).select("id", "place", "price", OPERATION).collect()
+        assert {tuple(row) for row in found} == expected | ({(8, None, None, "delete")} if delete else set())
+
+
+def test_a_table_becomes_what_it_should_be_by_the_difference_alone(lake: Lake) -> None:
+    first = [(1, "a", MONDAY, 1.0), (2, None, MONDAY, 2.0), (3, "c", TUESDAY, None)]
+    assert make_equal(lake, ITEMS, items(lake.spark, *first)) == Written(inserted=3)
+    assert content(lake) == set(first)
+
+    before = version(lake)
+    assert make_equal(lake, ITEMS, items(lake.spark, *first), delete=True) == Written()
+    assert not Written()
+    assert version(lake) == before, "nothing differs: no new version"
+
+    more = (4, None, TUESDAY, 4.0)
+    assert make_equal(lake, ITEMS, items(lake.spark, first[0], more)) == Written(inserted=1)
+    assert content(lake) == {*first, more}
+
+    changed = [(1, "a", TUESDAY, 1.5), (2, None, MONDAY, None), (5, None, None, 5.0)]
+    assert make_equal(lake, ITEMS, items(lake.spark, *changed)) == Written(inserted=1, updated=2)
+    assert content(lake) == {*changed, first[2], more}
+    assert version(lake) == before + 2, "one commit each"
+
+    last = [changed[0], (2, None, MONDAY, 9.0), (6, "f", MONDAY, 6.0)]
+    written = make_equal(lake, ITEMS, items(lake.spark, *last), delete=True)
+    assert written == Written(inserted=1, updated=1, deleted=3)
+    assert content(lake) == set(last)
+    assert written + Written(inserted=1) == Written(2, 1, 3)
+
+    assert make_equal(lake, ITEMS, items(lake.spark), delete=True) == Written(deleted=3)
+    assert content(lake) == set()
+
+
+def test_only_the_days_concerned_are_read_and_written(lake: Lake) -> None:
+    make_equal(lake, ITEMS, items(lake.spark, (1, "a", MONDAY, 1.0), (2, "a", TUESDAY, 2.0)))
+
+    def files() -> dict[str, str]:
+        table = delta.open_table(lake.path(ITEMS))
+        assert table is not None
+        return {uri.rpartition("day=")[2].partition("/")[0]: uri for uri in table.file_uris()}
+
+    before, within = files(), Days.of("day", [TUESDAY])
+    changed = items(lake.spark, (2, "a", TUESDAY, 2.5))
+    assert make_equal(lake, ITEMS, changed, within=within, delete=True) == Written(updated=1)
+    assert files()["2024-01-01"] == before["2024-01-01"]
+    assert files()["2024-01-02"] != before["2024-01-02"]
+    table = delta.open_table(lake.path(ITEMS))
+    assert table is not None
+    assert int(table.history(1)[0]["operationMetrics"]["numTargetFilesRemoved"]) == 1
+    assert content(lake) == {(1, "a", MONDAY, 1.0), (2, "a", TUESDAY, 2.5)}
+
+
+def test_given_current_rows_the_others_are_left_alone(lake: Lake) -> None:
+    make_equal(lake, ITEMS, items(lake.spark, (1, "a", MONDAY, 1.0), (2, "a", MONDAY, 2.0), (3, "a", MONDAY, 3.0)))
+    current = lake.read(ITEMS).where("id >= 2")
+    written = make_equal(lake, ITEMS, items(lake.spark, (2, "a", MONDAY, 2.5)), current=current, delete=True)
+    assert written == Written(updated=1, deleted=1)
+    assert content(lake) == {(1, "a", MONDAY, 1.0), (2, "a", MONDAY, 2.5)}
