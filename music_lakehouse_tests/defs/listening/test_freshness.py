@@ -42,8 +42,9 @@ def test_raw_and_gold_are_kept_fresh() -> None:
 def test_events_older_than_a_day_are_a_warning(tmp_path: Path, ages: list[timedelta], passes: bool) -> None:
     lake = LakePaths(str(tmp_path))
     times = pa.array([datetime.now(timezone.utc) - age for age in ages], pa.timestamp("us", "UTC"))
-    write_deltalake(lake.path(LISTENS), pa.table({"timestamp": times[:0]}))
-    write_deltalake(lake.path(LISTENS), pa.table({"timestamp": times}), mode="append")
+    events = pa.table({"timestamp": times, "kafka_offset": pa.array(range(len(ages)), pa.int64())})
+    write_deltalake(lake.path(LISTENS), events.slice(0, 0))
+    write_deltalake(lake.path(LISTENS), events, mode="append")
     (outcome,) = evaluate(lake, LISTENS, [RECENT], since=0, find_table=find_table)
     assert outcome.passed == passes
 

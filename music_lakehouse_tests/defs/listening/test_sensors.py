@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -22,7 +23,7 @@ from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.lakehouse.kafka import describe_topics, ensure_topics, newest_message_time
 from music_lakehouse.lakehouse.kafka_positions import accept_losses, record_read_up_to
 from music_lakehouse.lakehouse.lake import LakePaths
-from music_lakehouse.lakehouse.locks import Holder, LakeLock, Process, lock_file
+from music_lakehouse.lakehouse.locks import LakeLock, lock_file
 from music_lakehouse.resources.build import build_resources
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
@@ -34,6 +35,13 @@ LISTENS = RAW["listen_events"]
 ORIGIN = RemoteRepositoryOrigin(
     InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="music_lakehouse.definitions")), "__repository__"
 )
+HOLDING = """
+import sys, time
+from music_lakehouse.lakehouse.locks import LakeLock
+LakeLock(sys.argv[1]).acquire(sys.argv[2])
+print("held", flush=True)
+time.sleep(60)
+"""
 
 
 class Place:
@@ -62,7 +70,9 @@ class Place:
         topics = describe_topics(self.settings, self.settings.topics.values())
         for event, name in self.settings.topics.items():
             topic = topics[name]
-            write_raw(self.lake, event, [(topic.topic_id, p, end - 1) for p, end in topic.end_offsets.items() if end])
+            write_raw(
+                self.lake, event, name, [(topic.topic_id, p, end - 1) for p, end in topic.end_offsets.items() if end]
+            )
             record_read_up_to(self.lake, RAW[event], topic, topic.end_offsets)
 
     def tick(self, sensor: dg.SensorDefinition = kafka_sensor) -> Any:
@@ -83,11 +93,13 @@ class Place:
             )
         )
 
-    def lock_by(self, run_id: str, process: Process) -> None:
-        lock = LakeLock(self.settings.lake_uri)
-        lock.acquire(run_id)
-        lock._update(Holder(run_id, os.uname().nodename, lock._held.boot if lock._held else "", (process,)))
-        lock._stop.set()
+    def kill_while_locked(self, run_id: str) -> None:
+        """As a run that is killed: its process takes the lake's lock and is ended by SIGKILL."""
+        arguments = [sys.executable, "-c", HOLDING, self.settings.lake_uri, run_id]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
+            holder.kill()
 
 
 @pytest.fixture
@@ -156,7 +168,7 @@ def test_one_new_message_is_due(ready: Place) -> None:
 def test_what_the_raw_tables_hold_counts_also_where_no_position_was_recorded(ready: Place) -> None:
     ready.send(1)
     topic = describe_topics(ready.settings, [ready.topic])[ready.topic]
-    write_raw(ready.lake, "listen_events", [(topic.topic_id, 0, 10)])
+    write_raw(ready.lake, "listen_events", ready.topic, [(topic.topic_id, 0, 10)])
     assert skipped(ready.tick()) == "no new messages"
 
 
@@ -221,7 +233,7 @@ def test_a_run_that_was_killed_is_reported_failed_and_its_messages_asked_for_aga
     ready.send(1)
     first = requested(ready.tick())
     run = ready.add_run("11111111-0000-4000-8000-000000000000", dg.DagsterRunStatus.STARTED, dict(first.tags))
-    ready.lock_by(run.run_id, Process(os.getpid(), started=1.0))
+    ready.kill_while_locked(run.run_id)
     assert lock_file(ready.settings.lake_uri).exists()
     assert "; attempt 2 in 30 s" in skipped(ready.tick())
     reported = ready.instance.get_run_by_id(run.run_id)

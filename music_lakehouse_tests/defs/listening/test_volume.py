@@ -27,9 +27,9 @@ def evaluated(root: Path, rows: int, earlier: list[int], *, table: str = TABLE.f
     run = {"table": table, "rule": USUAL.name, "action": "warn", "failed": 0, "run_id": "r"}
     history = [{**run, "rows": count, "evaluated_at": now + timedelta(seconds=n)} for n, count in enumerate(earlier)]
     append_records(lake, EXPECTATIONS, history)
-    write_raw(lake, "listen_events", [])
+    write_raw(lake, "listen_events", "topic", [])
     if rows:
-        write_raw(lake, "listen_events", [("id", 0, offset) for offset in range(rows)])
+        write_raw(lake, "listen_events", "topic", [("id", 0, offset) for offset in range(rows)])
     (outcome,) = evaluate(lake, TABLE, [USUAL], since=0, find_table=find_table)
     return outcome
 
