@@ -1,0 +1,118 @@
+"""docker-compose.yml, Dockerfile and docker/, as far as they can be checked without a Docker engine."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dagster._core.instance.ref import InstanceRef
+
+from music_lakehouse.jars import TESTED_JAVA
+from music_lakehouse.settings import Settings
+
+REPOSITORY = Path(__file__).parents[1]
+COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = [name for name, service in SERVICES.items() if service["image"] == "music-lakehouse"]
+DOCKERFILE = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ")
+ENVIRONMENT = dict(re.findall(r"(\w+)=(\S+)", " ".join(re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE))))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_services_command_exists_and_knows_its_options(name: str) -> None:
+    program, *arguments = shlex.split(SERVICES[name]["command"])
+    options = [argument for argument in arguments if argument.startswith("--")]
+    subcommands = arguments[: arguments.index(options[0])]
+
+    shown = subprocess.run(
+        [Path(sys.executable).with_name(program), *subcommands, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert [option for option in options if not re.search(rf"{option}\b", shown)] == []
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_a_health_check_and_a_memory_limit_and_listens_on_the_loopback_only(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["healthcheck"]["test"]
+    assert service["mem_limit"]
+    assert [port for port in service.get("ports", []) if not port.startswith("127.0.0.1:")] == []
+    for other, needed in service.get("depends_on", {}).items():
+        assert needed == {"condition": "service_healthy"}
+        assert other in SERVICES
+    volumes = {volume.partition(":")[0] for volume in service.get("volumes", [])}
+    assert volumes <= set(COMPOSE["volumes"])
+
+
+def test_no_password_is_written_down() -> None:
+    for service in SERVICES.values():
+        for variable, value in service["environment"].items():
+            if "PASSWORD" in variable:
+                assert re.fullmatch(r"\$\{\w+:\?.+\}", value), f"{variable} has to come from .env"
+    assert "\nPOSTGRES_PASSWORD=\n" in (REPOSITORY / ".env.example").read_text()
+
+
+def test_the_ports_that_services_call_each_other_by_are_those_that_they_listen_on() -> None:
+    kafka = SERVICES["kafka"]["environment"]
+    [server] = yaml.safe_load((REPOSITORY / "docker/workspace.yaml").read_text())["load_from"]
+
+    assert (
+        f"INTERNAL://{SERVICES['code']['environment']['KAFKA_BOOTSTRAP_SERVERS']},"
+        in (kafka["KAFKA_ADVERTISED_LISTENERS"])
+    )
+    assert server["grpc_server"]["host"] in SERVICES
+    assert f"--port {server['grpc_server']['port']} " in SERVICES["code"]["command"]
+    assert SERVICES["code"]["environment"]["POSTGRES_HOST"] in SERVICES
+
+
+def test_the_instance_is_that_of_the_project_with_its_storage_in_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
+    compose = yaml.safe_load((REPOSITORY / "docker/dagster.yaml").read_text())
+    given = {**ENVIRONMENT, **SERVICES["webserver"]["environment"]}
+    wanted = set(re.findall(r"\{env: (\w+)\}", (REPOSITORY / "docker/dagster.yaml").read_text()))
+
+    assert wanted <= set(given)
+    assert {name: compose[name] for name in compose if name not in ("storage", "compute_logs")} == project
+    for name in wanted:
+        monkeypatch.setenv(name, "5432" if name == "POSTGRES_PORT" else given[name])
+    storage = InstanceRef.from_dir(str(REPOSITORY / "docker")).storage_data
+    assert storage is not None
+    assert storage.class_name == "DagsterPostgresStorage"
+
+
+def test_the_image_takes_files_that_exist_and_that_dockerignore_lets_through() -> None:
+    let_through = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    copied = [source for line in re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE) for source in line.split()[:-1]]
+    sources = [source for source in copied if not source.startswith("--")]
+
+    assert len(sources) > 6
+    for source in sources:
+        assert (REPOSITORY / source).exists()
+        assert source.split("/")[0] in let_through
+
+
+def test_the_image_has_a_tested_java_an_allowed_python_and_no_root() -> None:
+    java = re.search(r"openjdk-(\d+)-jre-headless", DOCKERFILE)
+    python = re.search(r"^FROM python:3\.(\d+)-", DOCKERFILE, re.MULTILINE)
+    user = re.findall(r"^USER (\w+)$", DOCKERFILE, re.MULTILINE)
+
+    assert java is not None
+    assert int(java[1]) in TESTED_JAVA
+    assert python is not None
+    assert 10 <= int(python[1]) <= 13
+    assert user == ["lakehouse"]
+
+
+def test_what_the_code_location_writes_is_in_a_volume() -> None:
+    mounts = [volume.split(":")[1] for volume in SERVICES["code"]["volumes"]]
+    places = [ENVIRONMENT[name] for name in ("LAKEHOUSE_ROOT", "REFERENCE_ROOT", "LANDING_ROOT", "DAGSTER_LOGS")]
+
+    assert all(any(f"{place}/".startswith(f"{mount}/") for mount in mounts) for place in places)
+    assert {name.lower() for name in ENVIRONMENT if name.endswith("_ROOT")} <= set(Settings.model_fields)
