@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from music_lakehouse.settings import Settings
 
+_INTERRUPTION = "DagsterExecutionInterruptedError"
 # Dagster's own log on the console shows every event with its metadata.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -87,33 +88,36 @@ def run_job(name: str, settings: Settings, on_step: Callable[[StepSeen], None]) 
     if name not in names:
         raise typer.BadParameter(f"there is no job {name}: jobs are {', '.join(names)}", param_hint="JOB")
     run_id = str(uuid.uuid4())
-    seen = _Seen(on_step)
     started = time.monotonic()
-    success = interrupted = False
     with dg.DagsterInstance.get() as instance, _sigterm_as_ctrl_c():
+        seen = _Seen(instance, on_step)
         instance.add_event_listener(run_id, seen.take)
         try:
-            success = (
-                defs.resolve_job_def(name)
-                .execute_in_process(instance=instance, run_id=run_id, run_config=_QUIET, raise_on_error=False)
-                .success
+            result = defs.resolve_job_def(name).execute_in_process(
+                instance=instance, run_id=run_id, run_config=_QUIET, raise_on_error=False
             )
-        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-            interrupted = True
-        errors = [str(error) for error in step_errors(instance, run_id)]
-    return JobRun(run_id, success, interrupted, time.monotonic() - started, list(seen.steps.values()), errors)
+            success = result.success
+        except KeyboardInterrupt:
+            success, seen.interrupted = False, True
+        errors = [str(error) for error in step_errors(instance, run_id) if error.class_name != _INTERRUPTION]
+    return JobRun(run_id, success, seen.interrupted, time.monotonic() - started, list(seen.steps.values()), errors)
 
 
 class _Seen:
     """Takes the run's events and keeps what its steps did."""
 
-    def __init__(self, on_step: Callable[[StepSeen], None]) -> None:
+    def __init__(self, instance: dg.DagsterInstance, on_step: Callable[[StepSeen], None]) -> None:
         self.steps: dict[str, StepSeen] = {}
+        self.interrupted = False
+        self._instance = instance
         self._on_step = on_step
 
     def take(self, entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
-        if event is None or event.step_key is None:
+        if event is None:
+            return
+        self._look_for_interruption(entry.run_id, event)
+        if event.step_key is None:
             return
         step = self.steps.setdefault(event.step_key, StepSeen(event.step_key, entry.timestamp))
         kind = event.event_type_value
@@ -133,6 +137,16 @@ class _Seen:
             step.outcome = _OUTCOMES[kind]
             step.seconds = entry.timestamp - step.started
             self._on_step(step)
+
+    def _look_for_interruption(self, run_id: str, event: dg.DagsterEvent) -> None:
+        """After Ctrl-C in a step the run is marked as being cancelled: else Dagster ends it as failed, and alerts."""
+        error = getattr(event.event_specific_data, "error", None)
+        if self.interrupted or error is None or error.cls_name != _INTERRUPTION:
+            return
+        self.interrupted = True
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            self._instance.report_run_canceling(run)
 
 
 _OUTCOMES = {
