@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from music_lakehouse.definitions import defs
 from music_lakehouse.defs.listening.schedules import daily_audit, reference_files_schedule
 from music_lakehouse.defs.listening.tables import REFERENCE_SONGS, REFERENCE_STATES
 from music_lakehouse.lakehouse.changes import record_source_position
@@ -63,6 +64,18 @@ def test_new_songs_run_with_what_is_made_of_them(place: Place) -> None:
     tables = selected(place)
     assert {"bronze/reference_songs", "silver/dim_songs", "silver/dim_artists", "gold/wide_streams"} <= tables
     assert tables.isdisjoint({"raw/listen_events", "bronze/listen_events", "silver/dim_users", "silver/dim_location"})
+
+
+def test_the_run_is_a_part_of_the_pipeline_without_the_audit(place: Place) -> None:
+    (place.files / "songs.csv").write_text("song_id,title\n1,Tune\n")
+    request = place.tick()
+    assert isinstance(request, dg.RunRequest)
+    part = defs.resolve_job_def("streaming_pipeline").get_subset(
+        asset_selection=set(request.asset_selection or ()), asset_check_selection=set(request.asset_check_keys or ())
+    )
+    steps = {node.name for node in part.nodes}
+    assert "silver__dim_songs" in steps
+    assert steps == {key.to_python_identifier() for key in request.asset_selection or ()}
 
 
 def test_files_that_were_loaded_don_t_run_again_until_they_change(place: Place) -> None:
