@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
@@ -85,6 +86,8 @@ def test_the_instance_is_that_of_the_project_with_its_storage_in_postgres(monkey
     storage = InstanceRef.from_dir(str(REPOSITORY / "docker")).storage_data
     assert storage is not None
     assert storage.class_name == "DagsterPostgresStorage"
+    # Looks for the scheme's driver, and doesn't connect.
+    sqlalchemy.create_engine(f"{compose['storage']['postgres']['postgres_db']['scheme']}://postgres/dagster")
 
 
 def test_the_image_takes_files_that_exist_and_that_dockerignore_lets_through() -> None:
