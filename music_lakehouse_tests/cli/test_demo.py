@@ -59,11 +59,12 @@ def test_the_next_stretch_begins_where_the_last_one_ended_but_not_over_a_week_ag
 @pytest.mark.spark
 @pytest.mark.kafka
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_demo_shows_everything_and_run_again_takes_up_where_it_was(
     process: Callable[..., subprocess.Popen[str]], place: Path
 ) -> None:
     first = process("demo")
-    out, err = first.communicate(timeout=550)
+    out, err = first.communicate(timeout=850)
 
     assert first.returncode == 0, err
     for part in (
@@ -87,7 +88,7 @@ def test_the_demo_shows_everything_and_run_again_takes_up_where_it_was(
     assert rows > 1000
 
     again = process("demo")
-    out, err = again.communicate(timeout=550)
+    out, err = again.communicate(timeout=850)
 
     assert again.returncode == 0, err
     facts.update_incremental()

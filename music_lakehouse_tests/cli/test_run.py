@@ -20,6 +20,9 @@ from music_lakehouse.settings import TOPICS
 from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse_tests.cli.conftest import Ran
 
+# A run of the pipeline in a new process, on a machine that is busy.
+pytestmark = pytest.mark.timeout(1200)
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -49,7 +52,7 @@ class Place:
 
     def run(self, *arguments: str) -> Ran:
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=500)
+        out, err = process.communicate(timeout=1000)
         return Ran(process.returncode, out, err)
 
 
