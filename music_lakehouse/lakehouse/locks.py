@@ -20,6 +20,7 @@ import psutil
 HEARTBEAT_SECONDS = 20.0
 # A holder on another host can only be judged by its heartbeat.
 STALE_SECONDS = 180.0
+_SPARK = "org.apache.spark.deploy.SparkSubmit"
 
 
 class LakeLockedError(RuntimeError):
@@ -101,9 +102,8 @@ class LakeLock:
         threading.Thread(target=self._beat, name="lake-lock-heartbeat", daemon=True).start()
 
     def add_children(self) -> None:
-        """Name this process's Java children too: the lock is theirs as well until they end."""
-        children = psutil.Process().children(recursive=True)
-        self._renew([Process(child.pid, child.create_time()) for child in children if "java" in child.name()])
+        """Name this process's Spark drivers too: the lock is theirs as well until they end."""
+        self._renew([Process(child.pid, child.create_time()) for child in spark_children()])
 
     def release(self) -> None:
         """Give the lock back; harmless where it isn't held."""
@@ -147,6 +147,12 @@ class LakeLock:
         draft = self._file.with_name(self._file.name + "_draft")
         draft.write_text(json.dumps(asdict(holder)))
         draft.replace(self._file)
+
+
+def spark_children() -> list[psutil.Process]:
+    """The JVMs of Spark that this process started; not its other Java children, such as a Kafka broker."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "java" in child.name() and _SPARK in " ".join(child.cmdline())]
 
 
 def current_holder(root: str) -> Holder | None:

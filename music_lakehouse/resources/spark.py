@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
+import psutil
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, PrivateAttr
 from pyspark.sql import SparkSession
 
 from music_lakehouse import jars
+from music_lakehouse.lakehouse.locks import spark_children
 
 EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
@@ -74,10 +77,20 @@ class SparkResource(LazyPySparkResource):
         if self._spark_session is None:
             return
         session, self._spark_session = self._spark_session, None
-        for query in session.streams.active:
-            query.stop()
-        if self._made:
-            session.stop()
+        try:
+            for query in session.streams.active:
+                query.stop()
+            if self._made:
+                session.stop()
+        except Exception as error:
+            if self.remote is not None or not self._made:
+                raise
+            # It ended by itself, or was interrupted in the middle of a call: then it doesn't listen, but may commit.
+            drivers = spark_children()
+            for driver in drivers:
+                driver.kill()
+            psutil.wait_procs(drivers, timeout=30)
+            logging.getLogger(__name__).warning("Spark could not be stopped (%s): its process was ended", error)
 
 
 def session_settings() -> dict[str, str]:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+from music_lakehouse.lakehouse.locks import spark_children
 
 FAULT_VARIABLE = "LAKEHOUSE_FAULT"
 
@@ -115,9 +115,8 @@ def strike(fault: Fault) -> None:
         while gate.exists():
             time.sleep(0.05)
     elif fault.victim == "jvm":
-        for child in psutil.Process().children(recursive=True):
-            if "java" in child.name():
-                child.kill()
+        for child in spark_children():
+            child.kill()
     elif fault.victim == "python":
         os.kill(os.getpid(), signal.SIGKILL)
     else:

@@ -102,7 +102,9 @@ def test_a_broker_killed_while_it_is_read_costs_retries_and_nothing_else(
     lab: Lab, mortal_broker: EmbeddedBroker, spark: SparkSession
 ) -> None:
     mortal_broker.start()
-    lab.send(800, seed=1)
+    # What one request sent is fetched at once, so that one alone would all be there before the broker is killed.
+    for seed in range(8):
+        lab.send(100, seed=seed)
     outage = Outage(lab, mortal_broker, versions=6, seconds=15)
     outage.start()
 

@@ -21,7 +21,9 @@ from music_lakehouse.lakehouse.locks import LakeLock
 lock = LakeLock(sys.argv[1])
 lock.acquire("the other run")
 if len(sys.argv) > 2:
-    subprocess.Popen([sys.argv[2], "300"])
+    for main_class in ("org.apache.spark.deploy.SparkSubmit", "kafka.Kafka"):
+        subprocess.Popen([sys.argv[2], "-c", "import time; time.sleep(60)", main_class])
+    time.sleep(1)
     lock.add_children()
 print("held", flush=True)
 time.sleep(300)
@@ -74,10 +76,13 @@ def test_a_killed_run_blocks_nothing(tmp_path: Path) -> None:
     lock.release()
 
 
-def test_a_run_whose_jvm_outlives_it_still_holds_the_lake(tmp_path: Path) -> None:
+def test_a_run_whose_jvm_outlives_it_still_holds_the_lake_which_a_broker_that_it_started_does_not(
+    tmp_path: Path,
+) -> None:
     java = tmp_path / "java"
-    java.symlink_to("/bin/sleep")
+    java.symlink_to(Path(sys.executable).resolve())
     other = hold(tmp_path / "lake", str(java))
+    _, broker = sorted(psutil.Process(other.pid).children(), key=lambda child: "SparkSubmit" not in child.cmdline()[-1])
     holder = current_holder(str(tmp_path / "lake"))
     assert holder is not None
     python, java_process = holder.processes
@@ -90,9 +95,11 @@ def test_a_run_whose_jvm_outlives_it_still_holds_the_lake(tmp_path: Path) -> Non
     finally:
         jvm.send_signal(signal.SIGKILL)
     jvm.wait(10)
+    assert broker.is_running()
     lock = LakeLock(str(tmp_path / "lake"))
     lock.acquire("mine", wait_seconds=5)
     lock.release()
+    broker.kill()
 
 
 def test_another_host_is_judged_by_its_heartbeat(tmp_path: Path) -> None:
