@@ -13,6 +13,7 @@ from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.tables import Table
 
 Record = Mapping[str, Any]
+VERSIONS_A_FILE = 100
 
 _ARROW_TYPES = {
     "STRING": pa.string(),
@@ -34,9 +35,16 @@ def read_records(lake: LakePaths, table: Table, *, partition: str | None = None)
 
 
 def append_records(lake: LakePaths, table: Table, rows: Sequence[Record]) -> None:
-    """Append the rows in one commit; none where there are no rows."""
-    if rows:
-        _write(lake, table, rows, mode="append", predicate=None)
+    """Append the rows in one commit; none where there are no rows.
+
+    Every hundredth version the small files are made one: opening a table takes longer with each file that it has.
+    """
+    if not rows:
+        return
+    _write(lake, table, rows, mode="append", predicate=None)
+    written = delta.open_table(lake.path(table))
+    if written is not None and written.version() % VERSIONS_A_FILE == 0:
+        written.optimize.compact()
 
 
 def replace_records(lake: LakePaths, table: Table, rows: Sequence[Record], *, partition: str) -> None:

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from music_lakehouse.defs.listening.catalog import find_table
 from music_lakehouse.defs.listening.checks import CHECKS
 from music_lakehouse.defs.listening.tables import RAW
+from music_lakehouse.lakehouse import records
 from music_lakehouse.lakehouse.checks import Outcome, evaluate
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
 from music_lakehouse.lakehouse.lake import LakePaths
@@ -63,3 +65,11 @@ def test_what_was_usual_is_said(tmp_path: Path) -> None:
 def test_each_table_has_its_own_usual_volume_and_a_warning_stops_nothing(tmp_path: Path) -> None:
     assert evaluated(tmp_path, 1, [500, 500, 500], table="raw.auth_events").passed
     assert all(any(c.name == USUAL.name and not c.error for c in CHECKS[table]) for table in RAW.values())
+
+
+def test_the_history_of_many_runs_lies_in_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "VERSIONS_A_FILE", 5)
+    for _ in range(12):
+        evaluated(tmp_path, 0, [10])
+    history = DeltaTable(LakePaths(str(tmp_path)).path(EXPECTATIONS))
+    assert (len(history.file_uris()), history.count()) == (3, 12)
