@@ -121,11 +121,11 @@ def _show_rate(done: JobRun) -> None:
     raw = {name: table for step in done.steps for name, table in step.tables.items() if name.startswith("raw.")}
     messages = sum(table.get("rows_inserted", 0) for table in raw.values())
     events = raw.get("raw.page_view_events", {}).get("rows_inserted", 0)
-    rate = events / done.seconds
     if events:
+        rate = events / done.seconds
         say(
-            f"{messages:,} messages of {events:,} events went through all tables in {done.seconds:.1f} s, Spark's "
-            f"start included: {rate:{',.0f' if rate >= 10 else '.2g'}} events a second. `make bench` measures a million, warm"
+            f"{messages:,} messages of {events:,} events went through all tables in {done.seconds:.1f} s, Spark's start "
+            f"included: {rate:{',.0f' if rate >= 10 else '.2g'}} events a second. `make bench` measures a million, warm"
         )
     else:
         say(f"Nothing was new; the run took {done.seconds:.1f} s, Spark's start included")
