@@ -124,8 +124,9 @@ def _show_rate(done: JobRun) -> None:
     if events:
         rate = events / done.seconds
         say(
-            f"{messages:,} messages of {events:,} events went through all tables in {done.seconds:.1f} s, Spark's start "
-            f"included: {rate:{',.0f' if rate >= 10 else '.2g'}} events a second. `make bench` measures a million, warm"
+            f"{messages:,} messages of {events:,} events went through all tables in {done.seconds:.1f} s, Spark's "
+            f"start included: {rate:{',.0f' if rate >= 10 else '.2g'}} events a second. `make bench` measures "
+            "a million, warm"
         )
     else:
         say(f"Nothing was new; the run took {done.seconds:.1f} s, Spark's start included")
