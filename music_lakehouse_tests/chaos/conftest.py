@@ -12,9 +12,11 @@ from music_lakehouse_tests.chaos.lab import Lab
 
 
 @pytest.fixture
-def lab(tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str) -> Lab:
+def lab(tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str) -> Iterator[Lab]:
     """A lake, and topics of its own on the shared broker."""
-    return Lab(tmp_path, broker.bootstrap_servers, topic_prefix)
+    lab = Lab(tmp_path, broker.bootstrap_servers, topic_prefix)
+    yield lab
+    lab.end_runs()
 
 
 @pytest.fixture

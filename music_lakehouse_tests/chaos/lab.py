@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import islice
@@ -74,7 +75,8 @@ class RunningPipeline:
 
     def kill(self) -> None:
         """SIGKILL to everything of it."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def _tail(self) -> str:
@@ -97,7 +99,7 @@ class Lab:
         self.lake = LakePaths(self.settings.lake_uri)
         # Kept, as futures end with their client.
         self.admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-        self._runs = 0
+        self._runs: list[RunningPipeline] = []
 
     # --- input
 
@@ -135,8 +137,8 @@ class Lab:
 
     def start(self, *tables: str, fault: Fault | None = None, **environment: str) -> RunningPipeline:
         """Start a run in a process group of its own."""
-        self._runs += 1
-        report, log = self.directory / f"run{self._runs}.json", self.directory / f"run{self._runs}.log"
+        name = f"run{len(self._runs) + 1}"
+        report, log = self.directory / f"{name}.json", self.directory / f"{name}.log"
         inherited = {key: value for key, value in os.environ.items() if key != FAULT_VARIABLE}
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -156,7 +158,13 @@ class Lab:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return RunningPipeline(process, report, log)
+        self._runs.append(RunningPipeline(process, report, log))
+        return self._runs[-1]
+
+    def end_runs(self) -> None:
+        """Kill what still runs."""
+        for run in self._runs:
+            run.kill()
 
     def run(self, *tables: str, fault: Fault | None = None, **environment: str) -> RunResult:
         """A run in a process of its own, to its end."""

@@ -32,7 +32,7 @@ class Fault:
 
     `moment`: before the call, after it, `milliseconds` into it, or `at_commit`: as soon as the table's next version is
     on disk. `victim`: the process group (`group`), Python alone, the JVM alone; or `nobody`: the run waits there until
-    the file `gate` is gone, which it makes.
+    the file `gate`, which it makes, is gone, or the test itself.
     """
 
     point: str
@@ -112,7 +112,8 @@ def strike(fault: Fault) -> None:
         assert fault.gate is not None, "a run that waits needs a gate"
         gate = Path(fault.gate)
         gate.touch()
-        while gate.exists():
+        parent = os.getppid()
+        while gate.exists() and os.getppid() == parent:
             time.sleep(0.05)
     elif fault.victim == "jvm":
         for child in spark_children():
