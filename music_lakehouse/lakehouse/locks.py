@@ -150,9 +150,15 @@ class LakeLock:
 
 
 def spark_children() -> list[psutil.Process]:
-    """The JVMs of Spark that this process started; not its other Java children, such as a Kafka broker."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "java" in child.name() and _SPARK in " ".join(child.cmdline())]
+    """The JVMs of Spark that this process started and that live; not its other Java children, such as a Kafka broker."""
+    return [child for child in psutil.Process().children(recursive=True) if _is_spark(child)]
+
+
+def _is_spark(process: psutil.Process) -> bool:
+    try:
+        return "java" in process.name() and _SPARK in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def current_holder(root: str) -> Holder | None:
