@@ -150,7 +150,7 @@ class LakeLock:
 
 
 def spark_children() -> list[psutil.Process]:
-    """The JVMs of Spark that this process started and that live; not its other Java children, such as a Kafka broker."""
+    """The JVMs of Spark that this process started and that live; other Java children, a Kafka broker, are none."""
     return [child for child in psutil.Process().children(recursive=True) if _is_spark(child)]
 
 

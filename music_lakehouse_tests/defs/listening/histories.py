@@ -126,7 +126,10 @@ def run_steps(lake: Lake, reference_root: Path) -> dict[Table, StepReport]:
     """The reference files and all steps, once."""
     for reference in REFERENCES:
         load_reference(lake, reference, reference_root)
-    return {table: run_step(lake, step) for table, step in STEPS.items()}
+    try:
+        return {table: run_step(lake, step) for table, step in STEPS.items()}
+    finally:
+        lake.release()
 
 
 def _raw_row(message: Message) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, cast
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
@@ -21,7 +21,7 @@ def at(seconds: float) -> datetime:
 
 def frame(spark: SparkSession, columns: Table | str, rows: Iterable[Mapping[str, Any]]) -> DataFrame:
     """A frame with the table's columns, or those of the DDL; what a row leaves out is null."""
-    schema = StructType.fromDDL(columns.ddl if isinstance(columns, Table) else columns)
+    schema = cast(StructType, StructType.fromDDL(columns.ddl if isinstance(columns, Table) else columns))
     return spark.createDataFrame([tuple(row.get(name) for name in schema.names) for row in rows], schema)
 
 

@@ -59,7 +59,7 @@ def test_a_listen_has_the_keys_of_what_it_names_after_cleaning(spark: SparkSessi
     assert rows_of(cleaned(spark, {"city": ' "" '}))[0]["locationKey"] == UNKNOWN
 
 
-SONGS = [
+SONGS: list[dict[str, Any]] = [
     {"songKey": "s", "artistKey": "a", "song_id": "S2", "title": "Tune", "artist_name": "Band", "artist_id": "A9"},
     {"songKey": "s", "artistKey": "a", "song_id": "S1", "title": "Tune", "artist_name": "Band", "duration": 7.0,
      "year": 1999, "artist_id": "A2", "artist_latitude": 1.5, "artist_location": "Oslo"},

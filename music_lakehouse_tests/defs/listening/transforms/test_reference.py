@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pyspark.sql import SparkSession
 
@@ -18,7 +20,7 @@ LINES = ", ".join(f"`{column.name}` STRING" for column in SONG_COLUMNS)
 
 
 def test_songs_are_typed_and_cleaned_and_what_cannot_be_read_is_missing(spark: SparkSession) -> None:
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "song_id": "S1",
             "title": '"NaÃ¯ve"',
@@ -54,7 +56,7 @@ def test_songs_are_typed_and_cleaned_and_what_cannot_be_read_is_missing(spark: S
 
 def test_states_have_one_name_a_code(spark: SparkSession) -> None:
     columns = ", ".join(f"{column.name} STRING" for column in STATE_COLUMNS)
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"stateCode": " ny ", "stateName": " New York"},
         {"stateCode": "NY", "stateName": "York"},
         {"stateCode": "CA", "stateName": ""},

@@ -216,12 +216,12 @@ def test_evidence_in_any_loads_gives_the_versions_of_one_sorted_batch(
 
 def _for_the_oracle(row: dict[str, Any]) -> Evidence:
     milliseconds = 1_704_067_200_000 + (row["at"] - NEW_YEAR) // timedelta(milliseconds=1)
-    texts = (row[name] or "" for name in ("firstName", "lastName", "gender"))
-    return Evidence(milliseconds, row["itemInSession"], row["level"], *texts, "", "")
+    first, last, gender = (row[name] or "" for name in ("firstName", "lastName", "gender"))
+    return Evidence(milliseconds, row["itemInSession"], row["level"], first, last, gender, "", "")
 
 
 def test_evidence_is_what_events_show_of_their_users(spark: SparkSession) -> None:
-    events = [
+    events: list[dict[str, Any]] = [
         {"userId": 1, "timestamp": at(0), "itemInSession": 4, "level": "free", "firstName": '"ZoÃ«"', "state": "NY"},
         {"userId": 1, "timestamp": at(1), "itemInSession": 5, "level": "paid", "lastName": " ", "city": "BogotÃ¡"},
         {"userId": None, "timestamp": at(2), "itemInSession": 6, "level": "free", "firstName": "Nobody"},

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pyspark.sql import SparkSession
+
+from music_lakehouse.resources.spark import EXTENSION, SparkResource, session_settings
+
+pytestmark = pytest.mark.spark
+
+LIVES = """
+from pyspark.sql import SparkSession
+from music_lakehouse.resources.spark import SessionWithoutDeltaError, SparkResource
+
+resource = SparkResource(master="local[1]", spark_config={"spark.sql.shuffle.partitions": "3"})
+assert SparkSession.getActiveSession() is None, "nothing starts before its first use"
+session = resource.spark_session
+assert resource.spark_session is session
+assert session.conf.get("spark.sql.shuffle.partitions") == "3", "what is given goes before the lake's own"
+assert session.sparkContext.getConf().get("spark.ui.enabled") == "false"
+rates = session.readStream.format("rate").load().writeStream.format("memory").queryName("rates").start()
+resource.close()
+resource.close()
+assert not rates.isActive
+assert SparkSession.getActiveSession() is None
+
+plain = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+try:
+    SparkResource(master="local[1]").spark_session
+except SessionWithoutDeltaError as error:
+    print(error)
+assert plain.range(1).count() == 1, "a session that is another's is not stopped"
+plain.stop()
+"""
+
+
+def test_a_session_is_made_at_first_use_stopped_with_its_queries_and_refused_without_delta() -> None:
+    done = subprocess.run([sys.executable, "-c", LIVES], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "the Spark session at local[1] lacks Delta" in done.stdout
+
+
+def test_a_session_that_was_there_is_used_and_left_running(spark: SparkSession) -> None:
+    resource = SparkResource(master="local[1]")
+    assert resource.spark_session.range(3).count() == 3
+    resource.close()
+    assert spark.range(2).count() == 2
+
+
+def test_a_session_has_delta_and_what_the_lake_needs(spark: SparkSession) -> None:
+    assert spark.conf.get("spark.sql.extensions") == EXTENSION
+    assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
+    for name in session_settings().keys() - {
+        "spark.sql.shuffle.partitions",
+        "spark.databricks.delta.snapshotPartitions",
+    }:
+        assert spark.conf.get(name) == session_settings()[name]
