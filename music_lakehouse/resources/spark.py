@@ -52,13 +52,18 @@ class SparkResource(LazyPySparkResource):
     def _init_session(self) -> None:
         if self._spark_session is not None:
             return
-        self._made = self.remote is not None or SparkSession.getActiveSession() is None
-        session = self._builder().getOrCreate()
+        active = None if self.remote else SparkSession.getActiveSession()
+        self._made = active is None
+        # Of a session that is there, the builder would change what it says of itself: it is looked at before.
+        session = active or self._builder().getOrCreate()
         if EXTENSION not in (session.conf.get("spark.sql.extensions", "") or ""):
             raise SessionWithoutDeltaError(
                 f"the Spark session at {self.remote or self.master} lacks Delta: stop the session made before in "
                 f"this process, or start the server with spark.sql.extensions={EXTENSION} and the jars of `make setup`"
             )
+        if active is not None:
+            for key, value in {**session_settings(), **self.spark_config}.items():
+                active.conf.set(key, value)
         self._spark_session = session
 
     def _builder(self) -> SparkSession.Builder:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.spark
 
 LIVES = """
 from pyspark.sql import SparkSession
-from music_lakehouse.resources.spark import SessionWithoutDeltaError, SparkResource
+from music_lakehouse.resources.spark import SparkResource
 
 resource = SparkResource(master="local[1]", spark_config={"spark.sql.shuffle.partitions": "3"})
 assert SparkSession.getActiveSession() is None, "nothing starts before its first use"
@@ -25,6 +25,12 @@ resource.close()
 resource.close()
 assert not rates.isActive
 assert SparkSession.getActiveSession() is None
+"""
+
+# In a process of its own: a JVM keeps the settings with which its first session started.
+IS_PLAIN = """
+from pyspark.sql import SparkSession
+from music_lakehouse.resources.spark import SessionWithoutDeltaError, SparkResource
 
 plain = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
 try:
@@ -36,10 +42,18 @@ plain.stop()
 """
 
 
-def test_a_session_is_made_at_first_use_stopped_with_its_queries_and_refused_without_delta() -> None:
-    done = subprocess.run([sys.executable, "-c", LIVES], capture_output=True, text=True, check=False, timeout=300)
+def test_a_session_is_made_at_first_use_and_stopped_with_its_queries() -> None:
+    _run(LIVES)
+
+
+def test_a_session_without_delta_is_refused_and_left_running() -> None:
+    assert "the Spark session at local[1] lacks Delta" in _run(IS_PLAIN)
+
+
+def _run(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "the Spark session at local[1] lacks Delta" in done.stdout
+    return done.stdout
 
 
 def test_a_session_that_was_there_is_used_and_left_running(spark: SparkSession) -> None:
