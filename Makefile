@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-fast test-full check bench lock clean
+.PHONY: help setup demo dev test test-chaos test-fast test-full check bench lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +19,11 @@ demo: setup ## simulate a week of music, run the pipeline, show the tables
 dev: setup ## Kafka broker and Dagster's UI
 	@$(BIN)/music-lakehouse dev
 
-test: setup ## all tests but the slow ones
-	@$(PYTEST) -m "not slow"
+test: setup ## all tests but the slow ones and those that kill and break things
+	@$(PYTEST) -m "not slow and not chaos"
+
+test-chaos: setup ## tests that kill processes, fill disks and lose checkpoints
+	@$(PYTEST) -m "chaos and not slow"
 
 test-fast: setup ## tests that need neither Spark nor Kafka, under 30 seconds
 	@$(PYTEST) -m "not spark and not kafka and not slow"

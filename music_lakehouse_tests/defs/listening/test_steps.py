@@ -25,7 +25,7 @@ pytestmark = pytest.mark.spark
 
 KEPT = [table.full_name for table in (*SILVER, *GOLD)]
 SEEDS = [
-    pytest.param(seed, cuts, marks=[] if seed < 2 else pytest.mark.slow)
+    pytest.param(seed, cuts, marks=[] if seed < 1 else pytest.mark.slow)
     for seed, cuts in enumerate((3, 8, 1, 2, 12) * 4)
 ]
 
