@@ -65,6 +65,7 @@ def place(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory, seed
             yield Place(settings, sent, dagster, webhook)
 
 
+@pytest.mark.slow
 def test_the_sensor_runs_the_pipeline_for_new_messages_and_the_run_says_what_it_did(place: Place) -> None:
     run = place.next_run()
     assert run["status"] == "SUCCESS", run
@@ -88,6 +89,7 @@ def test_the_sensor_runs_the_pipeline_for_new_messages_and_the_run_says_what_it_
     assert {"end_offsets", "lag"} <= set(observed)
 
 
+@pytest.mark.slow
 def test_a_broken_rule_fails_its_check_stops_what_is_downstream_and_is_alerted(place: Place) -> None:
     good = json.dumps({"ts": 1_700_000_000_000, "sessionId": 1, "itemInSession": 0, "level": "free", "success": True})
     to_kafka([*[Message(AUTH, b"no JSON", 0)] * 6, *[Message(AUTH, good.encode(), 0)] * 4], place.settings)

@@ -99,6 +99,7 @@ def test_a_run_says_what_it_changed_and_the_next_one_changes_nothing(place: Plac
     assert place.execute("audit").success
 
 
+@pytest.mark.slow
 def test_a_topic_of_mostly_broken_messages_stops_at_bronze(place: Place) -> None:
     good = json.dumps({"ts": 1_700_000_000_000, "sessionId": 1, "itemInSession": 0, "level": "free", "success": True})
     broken = [Message(AUTH, b"no JSON", 0)] * 6
@@ -116,6 +117,7 @@ def test_a_topic_of_mostly_broken_messages_stops_at_bronze(place: Place) -> None
     assert set(figures(result)) == {f"raw/{AUTH}", f"bronze/{AUTH}"}, "nothing downstream ran"
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_down_is_tried_again_and_then_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("music_lakehouse.defs.shell.FIRST_RETRY_SECONDS", 0.0)
     monkeypatch.setattr("music_lakehouse.defs.shell.MOST_RETRIES", 1)
