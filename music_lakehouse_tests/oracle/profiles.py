@@ -53,10 +53,11 @@ def first_deliveries(rows: list[Row]) -> dict[str, Row]:
 
 
 def user_sessions(bronze: Tables) -> list[Row]:
-    """One row a (userId, sessionId) among the page views and listens of shown users."""
+    """One row a (userId, sessionId) among the page views and listens of shown users. Every delivery is evidence of the
+    level; a listen's duration is that of its first delivery."""
     listens = first_deliveries(bronze["bronze.listen_events"])
     sessions: dict[tuple[int, int], list[Row]] = {}
-    for row in [*listens.values(), *first_deliveries(bronze["bronze.page_view_events"]).values()]:
+    for row in [*bronze["bronze.listen_events"], *bronze["bronze.page_view_events"]]:
         if row["userId"] is not None:
             sessions.setdefault((row["userId"], row["sessionId"]), []).append(row)
     rows = []
