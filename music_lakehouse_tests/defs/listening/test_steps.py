@@ -100,6 +100,7 @@ LOADS: list[list[tuple[str, Row]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_odd_histories_are_right_after_each_load(lake: Lake, tmp_path: Path) -> None:
     messages = as_messages(*(each for load in LOADS for each in load))
     sent = 0
@@ -110,6 +111,7 @@ def test_odd_histories_are_right_after_each_load(lake: Lake, tmp_path: Path) -> 
         assert_lake_equals_oracle(lake.root, messages[:sent], tmp_path / "no-reference", KEPT)
 
 
+@pytest.mark.slow
 def test_steps_that_lost_their_positions_change_nothing(lake: Lake, reference_root: Path, seed: int) -> None:
     messages = dirty_history(seed, events=60)
     deliver(lake, messages)
@@ -123,6 +125,7 @@ def test_steps_that_lost_their_positions_change_nothing(lake: Lake, reference_ro
     assert versions(lake) == before
 
 
+@pytest.mark.slow
 def test_corrections_of_the_reference_files_reach_the_dimensions_and_wide_streams(lake: Lake, tmp_path: Path) -> None:
     songs, states = tmp_path / "songs.csv", tmp_path / "state_codes.csv"
     header = ("song_id", "title", "artist_name", "duration", "artist_id", "artist_latitude")
