@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -71,12 +72,26 @@ class Change:
         since = "the beginning" if self.since is None else self.since
         return f"{self.source.full_name} {self.state.table_id} from {since} to {self.state.version}"
 
-    @cached_property
+    @property
     def append_only(self) -> bool:
         """Whether the log says that rows were only added: then all rows are inserts, and none was added twice."""
+        return self._commits is not None and all(map(delta.is_append, self._commits))
+
+    @property
+    def count(self) -> int | None:
+        """About how many rows there are, by the log alone; None where it doesn't say."""
         if self.since is None:
-            return False
-        return delta.only_appended(self.lake.path(self.source), self.since, self.state.version)
+            return self.lake.rows(self.source)
+        counts = [delta.rows_of(commit) for commit in self._commits or ()]
+        known = [count for count in counts if count is not None]
+        return sum(known) if self._commits is not None and len(known) == len(counts) else None
+
+    @cached_property
+    def _commits(self) -> list[dict[str, Any]] | None:
+        found = self.lake.open(self.source)
+        if self.since is None or found is None:
+            return None
+        return delta.commits_after(found, self.since, self.state.version)
 
     @property
     def inserted(self) -> DataFrame:
@@ -102,6 +117,13 @@ class Changes:
         """Whether any source is seen whole: then the step recomputes everything."""
         return any(change.full for change in self.by_source.values())
 
+    @property
+    def count(self) -> int | None:
+        """About how many rows there are; None where the log doesn't say."""
+        counts = [change.count for change in self.by_source.values()]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
     def described(self) -> dict[str, str]:
         """Source by name, with the versions taken, for a run's metadata."""
         return {
@@ -122,7 +144,7 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
         if known is not None and known == state:
             continue
         since = known.version if known is not None and known.table_id == state.table_id else None
-        if since is not None and not (since < state.version and _feed_reaches(lake.path(source), since, state.version)):
+        if since is not None and not (since < state.version and _feed_reaches(lake, source, since, state.version)):
             since = None
         found[source] = Change(lake, source, state, since)
     return Changes(step, found)
@@ -165,12 +187,10 @@ def forget_positions(lake: LakePaths, step: str) -> None:
     replace_records(lake, POSITIONS, [], partition=step)
 
 
-def _feed_reaches(uri: str, since: int, version: int) -> bool:
-    table = delta.open_table(uri, without_files=True)
-    if table is None:
-        return False
-    commits = [entry for entry in table.history(version - since) if entry["version"] > since]
+def _feed_reaches(lake: Lake, source: Table, since: int, version: int) -> bool:
+    found = lake.open(source)
+    commits = None if found is None else delta.commits_after(found, since, version)
     oldest_wanted = datetime.now(timezone.utc) - FEED_RETENTION
-    return len(commits) == version - since and all(
-        datetime.fromtimestamp(entry["timestamp"] / 1000, timezone.utc) > oldest_wanted for entry in commits
+    return commits is not None and all(
+        datetime.fromtimestamp(commit["timestamp"] / 1000, timezone.utc) > oldest_wanted for commit in commits
     )

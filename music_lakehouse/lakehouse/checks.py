@@ -11,7 +11,6 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.tables import Table
 
@@ -97,7 +96,7 @@ def _outcome(connection: duckdb.DuckDBPyConnection, table: Table, check: Check) 
 
 
 def _feed(lake: LakePaths, table: Table, since: int | None) -> pa.Table | ds.Dataset:
-    found = delta.open_table(lake.path(table))
+    found = lake.open(table)
     if found is None or since is None:
         return _dataset(lake, table)
     if since >= found.version():
@@ -121,22 +120,11 @@ def _current(
 
 
 def _dataset(lake: LakePaths, table: Table, days: list[str] | None = None) -> pa.Table | ds.Dataset:
-    found = delta.open_table(lake.path(table))
+    found = lake.open(table)
     if found is None:
-        return pa.table({column.name: pa.array([], _ARROW.get(column.type, pa.string())) for column in table.columns})
+        return table.arrow_schema.empty_table()
     if days is None:
         return found.to_pyarrow_dataset()
     if not days:
         return found.to_pyarrow_dataset().head(0)
     return found.to_pyarrow_dataset(partitions=[("date_part", "in", days)])
-
-
-_ARROW = {
-    "BIGINT": pa.int64(),
-    "INT": pa.int32(),
-    "DOUBLE": pa.float64(),
-    "BOOLEAN": pa.bool_(),
-    "DATE": pa.date32(),
-    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
-    "ARRAY<STRING>": pa.list_(pa.string()),
-}

@@ -32,9 +32,10 @@ class Days:
         """The same days of another column."""
         return Days(column, self.ranges)
 
-    def predicate(self, alias: str | None = None) -> str:
-        """The days as an SQL predicate with literals."""
-        name = f"{alias}.`{self.column}`" if alias else f"`{self.column}`"
+    def predicate(self, alias: str | None = None, *, quote: str = "`") -> str:
+        """The days as an SQL predicate with literals; `quote` is what names are put in: Spark's, or that of others."""
+        column = f"{quote}{self.column}{quote}"
+        name = f"{alias}.{column}" if alias else column
         ranges = (f"({name} >= '{first}' AND {name} < '{last + timedelta(days=1)}')" for first, last in self.ranges)
         return " OR ".join(ranges) or "false"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,24 +22,14 @@ def native_uri(uri: str) -> str:
     return "s3://" + uri[len("s3a://") :] if uri.startswith("s3a://") else uri
 
 
-def open_table(uri: str, *, version: int | None = None, without_files: bool = False) -> DeltaTable | None:
+def open_table(uri: str) -> DeltaTable | None:
     """The Delta table at `uri`, or None where there is none."""
     if "://" not in uri and not (Path(uri) / "_delta_log").is_dir():
         return None
     try:
-        return DeltaTable(
-            native_uri(uri), version=version, storage_options=storage_options(), without_files=without_files
-        )
+        return DeltaTable(native_uri(uri), storage_options=storage_options())
     except TableNotFoundError:
         return None
-
-
-def clear_unfinished(uri: str) -> None:
-    """Remove what a creation that was interrupted left of a local table without any commit: Spark would take a
-    directory with something in it for the table, and create none."""
-    log = Path(uri) / "_delta_log"
-    if "://" not in uri and log.is_dir() and not any(log.glob("[0-9]*.json")) and not any(log.glob("*.parquet")):
-        shutil.rmtree(log)
 
 
 @dataclass(frozen=True)
@@ -51,37 +40,23 @@ class TableState:
     version: int
 
 
-def table_state(uri: str) -> TableState | None:
-    """The present state of the table at `uri`; None where there is none."""
-    table = open_table(uri, without_files=True)
-    return None if table is None else TableState(str(table.metadata().id), table.version())
+def state_of(table: DeltaTable) -> TableState:
+    """Which table it is, and its version."""
+    return TableState(str(table.metadata().id), table.version())
 
 
-def row_count(uri: str) -> int:
-    """Rows of the table's newest version, from the log's statistics; 0 where there is no table."""
-    table = open_table(uri)
-    return 0 if table is None else int(table.count())
+def commits_after(table: DeltaTable, since: int, version: int) -> list[dict[str, Any]] | None:
+    """What the log says of the commits after the version `since`, up to `version`; None where it lacks any of them."""
+    if since >= version:
+        return []
+    entries = table.history(table.version() - since)
+    commits = [entry for entry in entries if since < entry["version"] <= version]
+    return commits if len(commits) == version - since else None
 
 
-def earliest_version(uri: str) -> int:
-    """The oldest version whose commit is still in the table's log."""
-    table = open_table(uri, without_files=True)
-    if table is None:
-        raise TableNotFoundError(f"no Delta table at {uri}")
-    return int(min(entry["version"] for entry in table.history()))
-
-
-def only_appended(uri: str, since: int, version: int) -> bool:
-    """Whether all commits after `since`, up to `version`, did nothing but add rows."""
-    table = open_table(uri, without_files=True)
-    if table is None:
-        return False
-    commits = [entry for entry in table.history(table.version() - since) if since < entry["version"] <= version]
-    return len(commits) == version - since and all(_is_append(entry) for entry in commits)
-
-
-def _is_append(commit: dict[str, Any]) -> bool:
-    if commit.get("operation") in ("OPTIMIZE", "VACUUM START", "VACUUM END"):
+def is_append(commit: Mapping[str, Any]) -> bool:
+    """Whether a commit did nothing but add rows, or none."""
+    if commit.get("operation") in _WITHOUT_CHANGE:
         return True
     parameters = commit.get("operationParameters", {})
     return commit.get("operation") in ("WRITE", "STREAMING UPDATE") and (
@@ -89,12 +64,32 @@ def _is_append(commit: dict[str, Any]) -> bool:
     )
 
 
-def may_overlap(uri: str, name: str, ranges: Iterable[tuple[int, int]]) -> bool:
+def rows_of(commit: Mapping[str, Any]) -> int | None:
+    """How many rows a commit wrote, changed or removed; None where it doesn't say."""
+    if commit.get("operation") in _WITHOUT_CHANGE:
+        return 0
+    metrics = commit.get("operationMetrics", {})
+    counts = [int(metrics[name]) for name in _ROW_METRICS.get(str(commit.get("operation")), ()) if name in metrics]
+    return sum(counts) if counts else None
+
+
+_WITHOUT_CHANGE = ("OPTIMIZE", "VACUUM START", "VACUUM END")
+# Spark's names, then those of delta-rs.
+_ROW_METRICS = {
+    "WRITE": ("numOutputRows", "num_added_rows"),
+    "STREAMING UPDATE": ("numOutputRows",),
+    "MERGE": (
+        *("numTargetRowsInserted", "numTargetRowsUpdated", "numTargetRowsDeleted"),
+        *("num_target_rows_inserted", "num_target_rows_updated", "num_target_rows_deleted"),
+    ),
+}
+
+
+def may_overlap(table: DeltaTable | None, name: str, ranges: Iterable[tuple[int, int]]) -> bool:
     """Whether a file of the table may hold values of the column in one of the ranges (both ends inclusive).
 
     By the log's statistics; a file without any may.
     """
-    table = open_table(uri)
     if table is None:
         return False
     actions = table.get_add_actions(flatten=True)
@@ -108,9 +103,8 @@ def may_overlap(uri: str, name: str, ranges: Iterable[tuple[int, int]]) -> bool:
     )
 
 
-def greatest(uri: str, name: str) -> Any:
+def greatest(table: DeltaTable | None, name: str) -> Any:
     """The greatest value of a column over all files, from the log's statistics; None where the table is empty."""
-    table = open_table(uri)
     if table is None:
         return None
     actions = table.get_add_actions(flatten=True)

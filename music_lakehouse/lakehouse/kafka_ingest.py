@@ -70,6 +70,7 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
         kafka_positions.record_read_up_to(lake, table, topic, starts)
     if starts == topic.end_offsets:
         return Ingested(0, 0, 0.0, starts, topic.end_offsets)
+    lake.expect(sum(end - starts[partition] for partition, end in topic.end_offsets.items()))
     before = lake.rows(table)
     messages = (
         lake.spark.readStream.format("kafka")

@@ -6,9 +6,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pyarrow as pa
-from deltalake import QueryBuilder
+from deltalake import DeltaTable, QueryBuilder
 
-from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.kafka import Topic
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.records import append_records, read_records, replace_records
@@ -176,7 +175,7 @@ def _places(lake: LakePaths, table: Table, topic_name: str) -> tuple[dict[Place,
     recorded = min((row["raw_version"] for row in rows), default=None)
     if recorded == state.version:
         return places, True
-    of_rows = _offsets_in_rows(lake.path(table), topic_name, recorded)
+    of_rows = _offsets_in_rows(lake.open(table), topic_name, recorded)
     return {place: max(places.get(place, 0), of_rows.get(place, 0)) for place in places | of_rows}, False
 
 
@@ -213,9 +212,8 @@ def _given_up(accepted: list[dict[str, Any]]) -> dict[Place, int]:
     return ends
 
 
-def _offsets_in_rows(uri: str, topic_name: str, since: int | None) -> dict[Place, int]:
+def _offsets_in_rows(table: DeltaTable | None, topic_name: str, since: int | None) -> dict[Place, int]:
     """The first offset behind the raw table's rows of the topic, or behind those after its version `since`."""
-    table = delta.open_table(uri)
     if table is None:
         return {}
     if since is None:

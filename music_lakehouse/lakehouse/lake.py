@@ -6,11 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.tables import Table
+
+MOST_ROWS_OF_A_SMALL_CHANGE = 50_000
+SMALL_CHANGE = {
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+LARGE_CHANGE = {
+    "spark.sql.adaptive.enabled": "true",
+    "spark.sql.codegen.wholeStage": "true",
+    "spark.sql.codegen.factoryMode": "FALLBACK",
+}
 
 
 @dataclass(frozen=True)
@@ -26,35 +40,78 @@ class LakePaths:
         """Where the streaming query of that name keeps its checkpoint."""
         return f"{self.root}/_checkpoints/{query}"
 
+    def open(self, table: Table) -> DeltaTable | None:
+        """The table at its newest version, through delta-rs; None where it doesn't exist yet."""
+        return delta.open_table(self.path(table))
+
     def state(self, table: Table) -> delta.TableState | None:
         """The table's identity and newest version; None where it doesn't exist yet."""
-        return delta.table_state(self.path(table))
+        found = self.open(table)
+        return None if found is None else delta.state_of(found)
 
     def rows(self, table: Table) -> int:
-        return delta.row_count(self.path(table))
+        """Rows of the table's newest version, from the log's statistics; 0 where there is no table."""
+        found = self.open(table)
+        return 0 if found is None else int(found.count())
 
 
 @dataclass(frozen=True)
 class Lake(LakePaths):
-    """A lake that can be written: `spark` is a classic or a Spark Connect session with Delta."""
+    """A lake that can be written: `spark` is a classic or a Spark Connect session with Delta.
+
+    Whoever has it is the only one to make and drop tables, so that a table is opened once and then only brought up to
+    date: opening one takes as long as its log is long.
+    """
 
     spark: SparkSession
 
     @cached_property
-    def _known(self) -> set[str]:
-        return set()
+    def _opened(self) -> dict[Table, DeltaTable]:
+        return {}
+
+    def open(self, table: Table) -> DeltaTable | None:
+        found = self._opened.get(table)
+        if found is not None:
+            found.update_incremental()
+            return found
+        found = super().open(table)
+        if found is not None:
+            self._opened[table] = found
+        return found
 
     def create(self, table: Table) -> bool:
         """Make the table, empty, where it doesn't exist; say whether it was made."""
-        path = self.path(table)
-        if path in self._known:
+        if table in self._opened or self.open(table) is not None:
             return False
-        missing = self.state(table) is None
-        if missing:
-            delta.clear_unfinished(path)
-            self.spark.sql(table.create_statement(path))
-        self._known.add(path)
-        return missing
+        self._opened[table] = DeltaTable.create(
+            delta.native_uri(self.path(table)),
+            table.arrow_schema,
+            partition_by=list(table.partition_by) or None,
+            description=table.description,
+            configuration=table.all_properties,
+            storage_options=delta.storage_options(),
+            raise_if_key_not_exists=False,
+        )
+        return True
+
+    def expect(self, rows: int | None) -> None:
+        """Prepare the session for work on about so many changed rows; None: nobody knows.
+
+        For few rows Spark spends its time on planning and on compiling code: so these are planned once, not again after
+        every stage, and not compiled.
+        """
+        self._workload["small"] = rows is not None and rows <= MOST_ROWS_OF_A_SMALL_CHANGE
+        for name, value in (SMALL_CHANGE if self.small else LARGE_CHANGE).items():
+            self.spark.conf.set(name, value)
+
+    @property
+    def small(self) -> bool:
+        """Whether few rows are expected."""
+        return self._workload.get("small", False)
+
+    @cached_property
+    def _workload(self) -> dict[str, bool]:
+        return {}
 
     @cached_property
     def _shared(self) -> dict[str, DataFrame]:
@@ -74,7 +131,7 @@ class Lake(LakePaths):
 
     def read(self, table: Table, *, version: int | None = None) -> DataFrame:
         """The table's rows, of its newest version or of the given one; an empty frame where it doesn't exist yet."""
-        if self.state(table) is None:
+        if table not in self._opened and self.open(table) is None:
             return self.empty(table)
         reader = self.spark.read.format("delta")
         if version is not None:
@@ -87,6 +144,10 @@ class Lake(LakePaths):
     def append(self, rows: DataFrame, table: Table) -> None:
         """Append the rows, in the declared order of columns and cast to the declared types, in one commit."""
         conform(rows, table).write.format("delta").mode("append").save(self.path(table))
+
+    def append_few(self, rows: pa.Table, table: Table) -> None:
+        """Append rows that are here, of the declared columns and types, in one commit."""
+        write_deltalake(self.open(table) or self.path(table), rows, mode="append")
 
 
 def conform(rows: DataFrame, table: Table) -> DataFrame:

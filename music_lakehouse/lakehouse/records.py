@@ -15,19 +15,10 @@ from music_lakehouse.lakehouse.tables import Table
 Record = Mapping[str, Any]
 VERSIONS_A_FILE = 100
 
-_ARROW_TYPES = {
-    "STRING": pa.string(),
-    "BIGINT": pa.int64(),
-    "INT": pa.int32(),
-    "DOUBLE": pa.float64(),
-    "BOOLEAN": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
-}
-
 
 def read_records(lake: LakePaths, table: Table, *, partition: str | None = None) -> list[dict[str, Any]]:
     """The table's rows, or those of one partition (a value of its partition column); none where there is no table."""
-    found = delta.open_table(lake.path(table))
+    found = lake.open(table)
     if found is None:
         return []
     partitions = None if partition is None else [(table.partition_by[0], "=", partition)]
@@ -42,25 +33,25 @@ def append_records(lake: LakePaths, table: Table, rows: Sequence[Record]) -> Non
     if not rows:
         return
     _write(lake, table, rows, mode="append", predicate=None)
-    written = delta.open_table(lake.path(table))
+    written = lake.open(table)
     if written is not None and written.version() % VERSIONS_A_FILE == 0:
         written.optimize.compact()
 
 
 def replace_records(lake: LakePaths, table: Table, rows: Sequence[Record], *, partition: str) -> None:
     """Make the rows the partition's only ones, in one commit."""
-    exists = delta.open_table(lake.path(table), without_files=True) is not None
+    exists = lake.open(table) is not None
     predicate = "{} = '{}'".format(table.partition_by[0], partition.replace("'", "''")) if exists else None
     _write(lake, table, rows, mode="overwrite" if exists else "append", predicate=predicate)
 
 
 def _write(lake: LakePaths, table: Table, rows: Sequence[Record], *, mode: Any, predicate: str | None) -> None:
-    schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in table.columns])
+    found = lake.open(table)
     write_deltalake(
-        delta.native_uri(lake.path(table)),
-        pa.Table.from_pylist([dict(row) for row in rows], schema=schema),
+        delta.native_uri(lake.path(table)) if found is None else found,
+        pa.Table.from_pylist([dict(row) for row in rows], schema=table.arrow_schema),
         mode=mode,
         predicate=predicate,
         partition_by=list(table.partition_by) or None,
-        storage_options=delta.storage_options(),
+        storage_options=delta.storage_options() if found is None else None,
     )

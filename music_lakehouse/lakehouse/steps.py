@@ -45,6 +45,7 @@ def run_step(lake: Lake, step: Step) -> StepReport:
     changes = find_changes(lake, step.table.full_name, step.sources)
     written = Written()
     if changes or created:
+        lake.expect(changes.count)
         written = step.update(lake, changes)
         record_positions(lake, changes)
     return StepReport(changes, written, time.monotonic() - started)

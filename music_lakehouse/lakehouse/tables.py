@@ -5,6 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
+ARROW_TYPES = {
+    "STRING": pa.string(),
+    "BINARY": pa.binary(),
+    "BIGINT": pa.int64(),
+    "INT": pa.int32(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "DATE": pa.date32(),
+    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+    "ARRAY<STRING>": pa.list_(pa.string()),
+}
+"""The types that a column may have, by their names in Spark SQL."""
+
 CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
 
 
@@ -26,8 +41,8 @@ class Column:
 class Table:
     """A Delta table at `<lake>/<layer>/<name>`.
 
-    `key` names the columns that identify a row (the grain); `partition_by` and `cluster_by` say how it lies on disk;
-    `properties` are Delta table properties beside the lake's own.
+    `key` names the columns that identify a row (the grain); `partition_by` says how it lies on disk; `properties` are
+    Delta table properties beside the lake's own.
     """
 
     layer: str
@@ -36,7 +51,6 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     partition_by: tuple[str, ...] = ()
-    cluster_by: tuple[str, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
     owner: str = "team:data-platform"
 
@@ -67,20 +81,7 @@ class Table:
         pii = {"contains_pii": "true"} if self.contains_pii else {}
         return {**CHANGE_FEED, "delta.checkpointInterval": "50", **pii, **self.properties}
 
-    def create_statement(self, path: str) -> str:
-        """The SQL that creates the table at `path` where there is none."""
-        columns = ",\n  ".join(f"`{c.name}` {c.type} COMMENT {_text(c.comment)}" for c in self.columns)
-        properties = ", ".join(f"{_text(key)} = {_text(value)}" for key, value in self.all_properties.items())
-        layout = ""
-        if self.partition_by:
-            layout = f"\nPARTITIONED BY ({', '.join(f'`{name}`' for name in self.partition_by)})"
-        if self.cluster_by:
-            layout = f"\nCLUSTER BY ({', '.join(f'`{name}`' for name in self.cluster_by)})"
-        return (
-            f"CREATE TABLE IF NOT EXISTS delta.`{path}` (\n  {columns})\nUSING DELTA{layout}\n"
-            f"COMMENT {_text(self.description)}\nTBLPROPERTIES ({properties})"
-        )
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """The columns as Arrow has them, with their comments as delta-rs keeps them."""
+        return pa.schema([pa.field(c.name, ARROW_TYPES[c.type], metadata={"comment": c.comment}) for c in self.columns])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import reduce
 from uuid import uuid4
 
+import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -15,6 +17,8 @@ from music_lakehouse.lakehouse.lake import Lake, conform
 from music_lakehouse.lakehouse.tables import Table
 
 OPERATION = "_operation"
+MOST_ROWS_AT_ONCE = 50_000
+"""Rows of a difference that are committed without Spark."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +71,27 @@ def make_equal(
 
     `current` (default: the whole table, or the part `within`) are the rows that desired stands for; with
     `delete`, those of them that are not desired are removed. `within` are the days in which all rows concerned
-    lie: files outside them are not read. Only new rows are appended; anything else is one
-    MERGE.
+    lie: files outside them are not read. Few rows are committed from here, many by Spark; only new rows are appended,
+    anything else is one MERGE.
     """
     lake.create(table)
-    if lake.rows(table) == 0:
+    empty = lake.rows(table) == 0
+    if empty and not lake.small:
         lake.append(desired, table)
         return Written(inserted=lake.rows(table))
     if current is None:
         current = lake.read(table)
         if within is not None:
             current = current.where(within.predicate())
-    changed = difference(desired, current, table, delete=delete).persist(StorageLevel.MEMORY_AND_DISK)
+    if empty:
+        changed = conform(desired, table).withColumn(OPERATION, F.lit("insert"))
+    else:
+        changed = difference(desired, current, table, delete=delete)
+    changed = changed.persist(StorageLevel.MEMORY_AND_DISK)
     try:
+        few = changed.limit(MOST_ROWS_AT_ONCE + 1).toArrow()
+        if few.num_rows <= MOST_ROWS_AT_ONCE:
+            return _commit(lake, table, few, within)
         counts = {row[OPERATION]: row["count"] for row in changed.groupBy(OPERATION).count().collect()}
         written = Written(counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
         if written.updated or written.deleted:
@@ -89,6 +101,33 @@ def make_equal(
         return written
     finally:
         changed.unpersist()
+
+
+def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | None) -> Written:
+    """Write few changed rows through delta-rs: for these Spark's own MERGE is all planning."""
+    counts = Counter(changed[OPERATION].to_pylist())
+    written = Written(counts["insert"], counts["update"], counts["delete"])
+    if written.updated or written.deleted:
+        _merge_few(lake, table, changed, within)
+    elif written.inserted:
+        lake.append_few(changed.drop_columns([OPERATION]), table)
+    return written
+
+
+def _merge_few(lake: Lake, table: Table, changed: pa.Table, within: Days | None) -> None:
+    found = lake.open(table)
+    if found is None:
+        raise LookupError(f"{table.full_name} is gone while its rows are written")
+    match = " AND ".join(f'(t."{key}" IS NOT DISTINCT FROM s."{key}")' for key in table.key)
+    pruned = "" if within is None else " AND ({})".format(within.predicate("t", quote='"'))
+    rows = {f'"{name}"': f's."{name}"' for name in table.column_names}
+    (
+        found.merge(changed, predicate=match + pruned, source_alias="s", target_alias="t")
+        .when_matched_delete(predicate=f"s.{OPERATION} = 'delete'")
+        .when_matched_update(rows)
+        .when_not_matched_insert(rows)
+        .execute()
+    )
 
 
 def _merge(lake: Lake, table: Table, changed: DataFrame, within: Days | None) -> None:

@@ -122,9 +122,19 @@ def driver_settings() -> dict[str, str]:
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.ui.enabled": "false",
+        # What no one looks at without that UI: by default the plans and tasks of thousands of queries.
+        "spark.sql.ui.explainMode": "simple",
+        "spark.sql.ui.retainedExecutions": "10",
+        "spark.ui.retainedJobs": "10",
+        "spark.ui.retainedStages": "10",
+        "spark.ui.retainedTasks": "100",
+        # Every hash table takes a page at least; by default 64 MB of a heap of 2 GB, however few rows it holds.
+        "spark.buffer.pageSize": "2m",
         # A run has several hundred generated classes; at the default of 100 each run compiles them anew.
         "spark.sql.codegen.cache.maxEntries": "10000",
         "spark.ui.showConsoleProgress": "false",
+        # Small heaps fill up often: G1 would mark them in the background most of the time.
+        "spark.driver.defaultJavaOptions": "-XX:+UseParallelGC",
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"

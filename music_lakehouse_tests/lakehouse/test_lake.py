@@ -37,8 +37,8 @@ def test_a_table_lies_under_its_layer() -> None:
 def test_where_there_is_no_table_there_is_nothing(tmp_path: Path) -> None:
     paths = LakePaths(str(tmp_path))
     assert (paths.state(ITEMS), paths.rows(ITEMS)) == (None, 0)
-    assert delta.greatest(paths.path(ITEMS), "id") is None
-    assert not delta.may_overlap(paths.path(ITEMS), "id", [(0, 9)])
+    assert delta.greatest(paths.open(ITEMS), "id") is None
+    assert not delta.may_overlap(paths.open(ITEMS), "id", [(0, 9)])
 
 
 def test_days_are_ranges_of_whole_days() -> None:
@@ -97,10 +97,10 @@ def test_rows_are_appended_in_the_declared_form_and_read_at_any_version(lake: La
     assert content(lake) == {(1, "a", MONDAY, 1.0), (2, "b", TUESDAY, 2.0)}
     assert lake.rows(ITEMS) == 2
     assert [row.id for row in lake.read(ITEMS, version=1).collect()] == [1]
-    assert delta.greatest(lake.path(ITEMS), "id") == 2
-    assert delta.greatest(lake.path(ITEMS), "day") == TUESDAY
-    assert delta.may_overlap(lake.path(ITEMS), "id", [(5, 9), (2, 2)])
-    assert not delta.may_overlap(lake.path(ITEMS), "id", [(-1, 0), (3, 9)])
+    assert delta.greatest(lake.open(ITEMS), "id") == 2
+    assert delta.greatest(lake.open(ITEMS), "day") == TUESDAY
+    assert delta.may_overlap(lake.open(ITEMS), "id", [(5, 9), (2, 2)])
+    assert not delta.may_overlap(lake.open(ITEMS), "id", [(-1, 0), (3, 9)])
 
 
 @pytest.mark.spark

@@ -2,13 +2,21 @@ from __future__ import annotations
 
 import pytest
 
-from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse import delta, upsert
 from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.upsert import OPERATION, Written, difference, make_equal
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, content, items, version
 
 pytestmark = pytest.mark.spark
+
+
+@pytest.fixture(params=["few rows, from here", "many rows, by Spark"], autouse=True)
+def how_it_is_committed(request: pytest.FixtureRequest, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> str:
+    few = request.param.startswith("few")
+    lake.expect(10 if few else None)
+    monkeypatch.setattr(upsert, "MOST_ROWS_AT_ONCE", 10 if few else 0)
+    return "delta-rs" if few else "Spark"
 
 
 def test_the_difference_is_by_key_and_null_safe(lake: Lake) -> None:
@@ -74,7 +82,7 @@ def test_a_table_becomes_what_it_should_be_by_the_difference_alone(lake: Lake) -
     assert content(lake) == set()
 
 
-def test_only_the_days_concerned_are_read_and_written(lake: Lake) -> None:
+def test_only_the_days_concerned_are_read_and_written(lake: Lake, how_it_is_committed: str) -> None:
     make_equal(lake, ITEMS, items(lake.spark, (1, "a", MONDAY, 1.0), (2, "a", TUESDAY, 2.0)))
 
     def files() -> dict[str, str]:
@@ -89,7 +97,10 @@ def test_only_the_days_concerned_are_read_and_written(lake: Lake) -> None:
     assert files()["2024-01-02"] != before["2024-01-02"]
     table = delta.open_table(lake.path(ITEMS))
     assert table is not None
-    assert int(table.history(1)[0]["operationMetrics"]["numTargetFilesRemoved"]) == 1
+    last = table.history(1)[0]
+    assert how_it_is_committed.lower() in last["engineInfo"].lower()
+    removed = "numTargetFilesRemoved" if how_it_is_committed == "Spark" else "num_target_files_removed"
+    assert int(last["operationMetrics"][removed]) == 1
     assert content(lake) == {(1, "a", MONDAY, 1.0), (2, "a", TUESDAY, 2.5)}
 
 

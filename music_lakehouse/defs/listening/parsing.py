@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.changes import forget_positions, read_source_position, record_source_position
+from music_lakehouse.lakehouse.changes import Change, forget_positions, read_source_position, record_source_position
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.streaming import drain, without_damage
@@ -61,8 +61,12 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
     lake.create(QUARANTINE)
     parsed = Parsed(topic)
     raw, bronze = lake.state(RAW[topic]), lake.state(BRONZE[topic])
-    if raw is None or bronze is None or read_source_position(lake, bronze_name, RAW[topic].full_name) == raw:
+    known = read_source_position(lake, bronze_name, RAW[topic].full_name)
+    if raw is None or bronze is None or known == raw:
         return parsed
+    lake.expect(
+        Change(lake, RAW[topic], raw, known.version if known and known.table_id == raw.table_id else None).count
+    )
 
     def process(batch: DataFrame, _batch_id: int) -> None:
         for name, count in _write_batch(lake, topic, batch).items():
@@ -123,6 +127,6 @@ def _append_new(lake: Lake, table: Table, rows: DataFrame, ranges: Sequence[Any]
         for row in ranges
     )
     identity = ["kafka_topic_id", "kafka_partition", "kafka_offset"]
-    if delta.may_overlap(lake.path(table), "kafka_offset", [(row["first"], row["last"]) for row in ranges]):
+    if delta.may_overlap(lake.open(table), "kafka_offset", [(row["first"], row["last"]) for row in ranges]):
         rows = rows.join(lake.read(table).where(offsets).select(*identity), identity, "left_anti")
     lake.append(rows, table)

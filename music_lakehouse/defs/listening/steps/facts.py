@@ -61,7 +61,7 @@ def _delivered_streams(lake: Lake, facts: DataFrame, changes: Changes) -> tuple[
 def _rekeyed_facts(lake: Lake, facts: DataFrame, changes: Changes) -> tuple[DataFrame | None, list[date]]:
     """The facts at whose time another version of their user may hold now, and their days; None where there are none."""
     change = changes.get(DIM_USERS)
-    newest = delta.greatest(lake.path(FACT_STREAMS), "date_part")
+    newest = delta.greatest(lake.open(FACT_STREAMS), "date_part")
     if change is None or newest is None:
         return None, []
     intervals = lake.shared(

@@ -50,7 +50,7 @@ def _recent_evidence(lake: Lake, touched: DataFrame) -> DataFrame:
     recent = {
         table: lake.read(table).where(f"`timestamp` >= TIMESTAMP '{since[0]}'")
         for table in ALL_BRONZE
-        if delta.greatest(lake.path(table), "timestamp") is not None
+        if delta.greatest(lake.open(table), "timestamp") is not None
     }
     return _evidence(recent).join(F.broadcast(touched.select("userId")), "userId", "left_semi")
 

@@ -51,7 +51,7 @@ def _update_artist_popularity(lake: Lake, changes: Changes) -> Written:
 
 def _update_active_users(lake: Lake, changes: Changes) -> Written:
     del changes  # whoever is active now: the profiles tell
-    newest = max(filter(None, (delta.greatest(lake.path(table), "timestamp") for table in ALL_BRONZE)), default=None)
+    newest = max(filter(None, (delta.greatest(lake.open(table), "timestamp") for table in ALL_BRONZE)), default=None)
     instant = newest.strftime("%Y-%m-%d %H:%M:%S.%fZ") if newest else None
     active = summaries.active_users(lake.read(USER_PROFILES), lake.read(USER_SESSIONS), instant)
     return make_equal(lake, ACTIVE_USERS, active, delete=True)
