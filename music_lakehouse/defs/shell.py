@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import wraps
 from typing import Any
 
@@ -12,13 +13,14 @@ from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
 from music_lakehouse.lakehouse.errors import explained
 from music_lakehouse.lakehouse.expectations import Rule, RuleResult, record_results
 from music_lakehouse.lakehouse.kafka import BrokerUnavailableError
-from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.locks import LakeLockedError
 from music_lakehouse.lakehouse.tables import Column, Table
 
 PASSING_ERRORS = (BrokerUnavailableError, LakeLockedError)
 MOST_RETRIES = 4
 FIRST_RETRY_SECONDS = 5.0
+MOST_AT_ONCE = 4
 
 
 def asset_key(table: Table) -> dg.AssetKey:
@@ -35,27 +37,78 @@ def column_schema(columns: Sequence[Column]) -> dg.TableSchema:
     )
 
 
-def asset_options(table: Table, *, checks: Sequence[Check] = (), rules: Sequence[Rule] = ()) -> dict[str, Any]:
-    """The arguments of `@dg.asset` that follow from the table's declaration, its checks and its expectations."""
-    metadata: dict[str, Any] = {
-        "dagster/column_schema": column_schema(table.columns),
-        "dagster/table_name": table.full_name,
-        "dagster/storage_kind": "deltalake",
-        "key": ", ".join(table.key),
-    }
-    return {
-        "key": asset_key(table),
-        "group_name": table.layer,
-        "kinds": {"pyspark", "deltalake"},
-        "owners": [table.owner],
-        "description": table.description,
-        "tags": {"contains_pii": "true"} if table.contains_pii else {},
-        "metadata": metadata,
-        "check_specs": [
-            *(_rule_spec(table, rule) for rule in rules),
-            *(_check_spec(table, check) for check in checks),
-        ],
-    }
+def asset_spec(
+    table: Table, *, deps: Iterable[dg.AssetKey] = (), metadata: Mapping[str, Any] | None = None, **more: Any
+) -> dg.AssetSpec:
+    """The asset of a table, as far as its declaration tells; `metadata` and `more` are added."""
+    return dg.AssetSpec(
+        asset_key(table),
+        deps=list(deps),
+        group_name=table.layer,
+        kinds={"pyspark", "deltalake"},
+        owners=[table.owner],
+        description=table.description,
+        tags={"contains_pii": "true"} if table.contains_pii else {},
+        metadata={
+            "dagster/column_schema": column_schema(table.columns),
+            "dagster/table_name": table.full_name,
+            "dagster/storage_kind": "deltalake",
+            "key": ", ".join(table.key),
+            **(metadata or {}),
+        },
+        **more,
+    )
+
+
+def check_specs(table: Table, *, checks: Sequence[Check] = (), rules: Sequence[Rule] = ()) -> list[dg.AssetCheckSpec]:
+    """The asset checks of a table: its expectations and its checks. What is an error stops what is downstream."""
+    return [
+        *(
+            dg.AssetCheckSpec(rule.name, asset=asset_key(table), description=rule.description, blocking=True)
+            for rule in rules
+        ),
+        *(
+            dg.AssetCheckSpec(check.name, asset=asset_key(table), description=check.description, blocking=check.error)
+            for check in checks
+        ),
+    ]
+
+
+def side_by_side(
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    tables: Iterable[Table],
+    work: Callable[[Table], dg.MaterializeResult],
+) -> Iterator[dg.MaterializeResult]:
+    """Do the work for those of the tables that the run selects, and yield the results as they come.
+
+    Small changes are done at the same time: of each Spark mostly waits for its own planning and for single tasks. Large
+    ones one after another, as each takes all cores and much memory. Where one fails, the others are done before its
+    error is raised.
+    """
+    selected = [table for table in tables if asset_key(table) in context.selected_asset_keys]
+    pool = ThreadPoolExecutor(MOST_AT_ONCE if lake.small else 1)
+    errors = []
+    try:
+        for done in as_completed([pool.submit(work, table) for table in selected]):
+            error = done.exception()
+            if error is not None:
+                errors.append(error)
+            else:
+                yield _selected_checks(context, done.result())
+    finally:
+        # After an interrupt nobody waits: the session's end will end what still runs.
+        pool.shutdown(wait=False, cancel_futures=True)
+    for error in errors[1:]:
+        context.log.error(str(error))
+    if errors:
+        raise errors[0]
+
+
+def _selected_checks(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> dg.MaterializeResult:
+    chosen = {(key.asset_key, key.name) for key in context.selected_asset_check_keys}
+    checks = [check for check in result.check_results or () if (check.asset_key, check.check_name) in chosen]
+    return result._replace(check_results=checks)
 
 
 def materialized(
@@ -89,15 +142,15 @@ def materialized(
     )
 
 
-def retried(body: Callable[..., Any]) -> Callable[..., Any]:
-    """For an asset's function that takes `lakehouse`, and perhaps `kafka`: says in one line what its errors mean where
+def retried(body: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """For an asset's generator that takes `lakehouse`, and perhaps `kafka`: says in one line what its errors mean where
     the cause lies outside, and tries again later, with growing distance, what passes by itself: a broker that is down,
     a lake that is held."""
 
     @wraps(body)
-    def wrapper(context: dg.AssetExecutionContext, **resources: Any) -> Any:
+    def wrapper(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[Any]:
         try:
-            return body(context, **resources)
+            yield from body(context, **resources)
         except Exception as error:
             brokers = resources["kafka"].bootstrap_servers if "kafka" in resources else ""
             known = explained(error, lake_root=resources["lakehouse"].root, brokers=brokers)
@@ -129,14 +182,6 @@ def check_result(table: Table, outcome: Outcome, *, prefix: str = "") -> dg.Asse
             **{name: str(value) for name, value in outcome.figures.items() if value is not None},
         },
     )
-
-
-def _check_spec(table: Table, check: Check) -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(check.name, asset=asset_key(table), description=check.description, blocking=check.error)
-
-
-def _rule_spec(table: Table, rule: Rule) -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(rule.name, asset=asset_key(table), description=rule.description, blocking=True)
 
 
 def _rule_result(table: Table, result: RuleResult) -> dg.AssetCheckResult:

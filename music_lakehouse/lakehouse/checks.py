@@ -127,4 +127,4 @@ def _dataset(lake: LakePaths, table: Table, days: list[str] | None = None) -> pa
         return found.to_pyarrow_dataset()
     if not days:
         return found.to_pyarrow_dataset().head(0)
-    return found.to_pyarrow_dataset(partitions=[("date_part", "in", days)])
+    return found.to_pyarrow_dataset(file_pruning_predicate=[("date_part", "in", days)])

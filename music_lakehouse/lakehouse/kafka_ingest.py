@@ -55,6 +55,12 @@ def raw_rows(messages: DataFrame, topic_id: str) -> DataFrame:
     )
 
 
+def waiting(lake: Lake, topic: kafka.Topic, table: Table) -> int:
+    """How many messages of the topic the raw table lacks, about."""
+    starts = kafka_positions.starting_offsets(lake, table, topic)
+    return sum(end - starts[partition] for partition, end in topic.end_offsets.items())
+
+
 def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Table, *, max_offsets: int) -> Ingested:
     """Append to the raw table all messages of the topic that it lacks, up to the topic's present end.
 
@@ -70,7 +76,6 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
         kafka_positions.record_read_up_to(lake, table, topic, starts)
     if starts == topic.end_offsets:
         return Ingested(0, 0, 0.0, starts, topic.end_offsets)
-    lake.expect(sum(end - starts[partition] for partition, end in topic.end_offsets.items()))
     before = lake.rows(table)
     messages = (
         lake.spark.readStream.format("kafka")

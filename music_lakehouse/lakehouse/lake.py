@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from threading import RLock
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
@@ -117,11 +119,25 @@ class Lake(LakePaths):
     def _shared(self) -> dict[str, DataFrame]:
         return {}
 
+    @cached_property
+    def _sharing(self) -> RLock:
+        return RLock()
+
+    @cached_property
+    def _writing(self) -> defaultdict[Table, RLock]:
+        return defaultdict(RLock)
+
+    def writing(self, table: Table) -> RLock:
+        """The lock for what reads a table in order to add to it, where several threads do."""
+        with self._sharing:
+            return self._writing[table]
+
     def shared(self, name: str, build: Callable[[], DataFrame]) -> DataFrame:
         """The frame of that name, built and cached at its first use: for what several steps of a run read."""
-        if name not in self._shared:
-            self._shared[name] = build().persist(StorageLevel.MEMORY_AND_DISK)
-        return self._shared[name]
+        with self._sharing:
+            if name not in self._shared:
+                self._shared[name] = build().persist(StorageLevel.MEMORY_AND_DISK)
+            return self._shared[name]
 
     def release(self) -> None:
         """Let the shared frames go."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import RLock
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +23,11 @@ def read_records(lake: LakePaths, table: Table, *, partition: str | None = None)
     if found is None:
         return []
     partitions = None if partition is None else [(table.partition_by[0], "=", partition)]
-    return list(found.to_pyarrow_table(partitions=partitions).to_pylist())
+    return list(found.to_pyarrow_table(filters=partitions).to_pylist())
+
+
+# Steps run side by side: what they write into the same table would be in conflict.
+_WRITING = RLock()
 
 
 def append_records(lake: LakePaths, table: Table, rows: Sequence[Record]) -> None:
@@ -32,17 +37,19 @@ def append_records(lake: LakePaths, table: Table, rows: Sequence[Record]) -> Non
     """
     if not rows:
         return
-    _write(lake, table, rows, mode="append", predicate=None)
-    written = lake.open(table)
-    if written is not None and written.version() % VERSIONS_A_FILE == 0:
-        written.optimize.compact()
+    with _WRITING:
+        _write(lake, table, rows, mode="append", predicate=None)
+        written = lake.open(table)
+        if written is not None and written.version() % VERSIONS_A_FILE == 0:
+            written.optimize.compact()
 
 
 def replace_records(lake: LakePaths, table: Table, rows: Sequence[Record], *, partition: str) -> None:
     """Make the rows the partition's only ones, in one commit."""
-    exists = lake.open(table) is not None
-    predicate = "{} = '{}'".format(table.partition_by[0], partition.replace("'", "''")) if exists else None
-    _write(lake, table, rows, mode="overwrite" if exists else "append", predicate=predicate)
+    with _WRITING:
+        exists = lake.open(table) is not None
+        predicate = "{} = '{}'".format(table.partition_by[0], partition.replace("'", "''")) if exists else None
+        _write(lake, table, rows, mode="overwrite" if exists else "append", predicate=predicate)
 
 
 def _write(lake: LakePaths, table: Table, rows: Sequence[Record], *, mode: Any, predicate: str | None) -> None:

@@ -28,6 +28,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a step has to do: the changes that it has not seen yet, and whether its table was made just now."""
+
+    step: Step
+    changes: Changes
+    created: bool
+
+
+@dataclass(frozen=True)
 class StepReport:
     """What one run of a step took and wrote."""
 
@@ -36,16 +45,26 @@ class StepReport:
     seconds: float
 
 
-def run_step(lake: Lake, step: Step) -> StepReport:
-    """Bring the step's table up to its sources' present state. Nothing is written where nothing is new."""
-    started = time.monotonic()
+def find_work(lake: Lake, step: Step) -> Work:
+    """What there is to do; reads logs only."""
     created = lake.create(step.table)
     if created:
         forget_positions(lake, step.table.full_name)
-    changes = find_changes(lake, step.table.full_name, step.sources)
+    return Work(step, find_changes(lake, step.table.full_name, step.sources), created)
+
+
+def do_work(lake: Lake, work: Work) -> StepReport:
+    """Bring the step's table up to its sources' state as it was found. Nothing is written where nothing is new."""
+    started = time.monotonic()
     written = Written()
-    if changes or created:
-        lake.expect(changes.count)
-        written = step.update(lake, changes)
-        record_positions(lake, changes)
-    return StepReport(changes, written, time.monotonic() - started)
+    if work.changes or work.created:
+        written = work.step.update(lake, work.changes)
+        record_positions(lake, work.changes)
+    return StepReport(work.changes, written, time.monotonic() - started)
+
+
+def run_step(lake: Lake, step: Step) -> StepReport:
+    """Bring the step's table up to its sources' present state."""
+    work = find_work(lake, step)
+    lake.expect(work.changes.count)
+    return do_work(lake, work)

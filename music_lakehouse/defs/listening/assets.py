@@ -1,14 +1,30 @@
 """The listening tables as assets: each a thin shell over what takes its sources into it."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
 
 import dagster as dg
 
-from music_lakehouse.defs.listening import lineage
+from music_lakehouse.defs.listening import lineage, parsing
 from music_lakehouse.defs.listening.catalog import find_table
 from music_lakehouse.defs.listening.checks import CHECKS
-from music_lakehouse.defs.listening.parsing import parse_topic
+from music_lakehouse.defs.listening.gold_tables import (
+    ACTIVE_USERS,
+    ARTIST_POPULARITY,
+    DAILY_LOCATION_SUMMARY,
+    DAILY_USER_SUMMARY,
+    FACT_STREAMS,
+    WIDE_STREAMS,
+)
+from music_lakehouse.defs.listening.silver_tables import (
+    DIM_ARTISTS,
+    DIM_DATETIME,
+    DIM_LOCATION,
+    DIM_SONGS,
+    DIM_USERS,
+    USER_PROFILES,
+    USER_SESSIONS,
+)
 from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import (
     BRONZE,
@@ -25,11 +41,20 @@ from music_lakehouse.defs.listening.transforms.reference import (
     reference_songs,
     reference_states,
 )
-from music_lakehouse.defs.shell import asset_key, asset_options, column_schema, materialized, retried
+from music_lakehouse.defs.shell import (
+    asset_key,
+    asset_spec,
+    check_specs,
+    column_schema,
+    materialized,
+    retried,
+    side_by_side,
+)
+from music_lakehouse.lakehouse import kafka_ingest
 from music_lakehouse.lakehouse.kafka_ingest import ingest_topic
-from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.lake import MOST_ROWS_OF_A_SMALL_CHANGE, LakePaths
 from music_lakehouse.lakehouse.reference import Reference, load_reference
-from music_lakehouse.lakehouse.steps import Step, run_step
+from music_lakehouse.lakehouse.steps import do_work, find_work
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.resources.files import ReferenceFiles
 from music_lakehouse.resources.kafka import KafkaResource
@@ -49,14 +74,14 @@ REFERENCES = (
 )
 
 
-def _options(table: Table, **more: Any) -> dict[str, Any]:
-    options = asset_options(table, checks=CHECKS.get(table, ()), **more)
+def _spec(table: Table, deps: Iterable[dg.AssetKey]) -> dg.AssetSpec:
     columns = lineage.of(table)
-    if columns:
-        options["metadata"]["dagster/column_lineage"] = columns
-    if table.layer in KEPT_FRESH:
-        options["freshness_policy"] = FRESH
-    return options
+    return asset_spec(
+        table,
+        deps=deps,
+        metadata={"dagster/column_lineage": columns} if columns else {},
+        freshness_policy=FRESH if table.layer in KEPT_FRESH else None,
+    )
 
 
 def _version(lake: LakePaths, table: Table) -> int:
@@ -68,18 +93,24 @@ def kafka_topic_key(event: str) -> dg.AssetKey:
     return dg.AssetKey(["kafka", event])
 
 
-def _build_raw_asset(event: str) -> dg.AssetsDefinition:
-    table = RAW[event]
+@dg.multi_asset(
+    specs=[_spec(table, [kafka_topic_key(event)]) for event, table in RAW.items()],
+    check_specs=[spec for table in RAW.values() for spec in check_specs(table, checks=CHECKS[table])],
+    can_subset=True,
+)
+@retried
+def raw(
+    context: dg.AssetExecutionContext, lakehouse: LakehouseResource, kafka: KafkaResource
+) -> Iterator[dg.MaterializeResult]:
+    """Every message of the topics, once, unparsed."""
+    lake = lakehouse.lake
+    topics = {
+        RAW[event]: kafka.topic(event) for event in TOPICS if asset_key(RAW[event]) in context.selected_asset_keys
+    }
 
-    @dg.asset(**_options(table), deps=[kafka_topic_key(event)])
-    @retried
-    def raw(
-        context: dg.AssetExecutionContext, lakehouse: LakehouseResource, kafka: KafkaResource
-    ) -> dg.MaterializeResult:
-        lake, topic = lakehouse.lake, kafka.topic(event)
-        before = _version(lake, table)
+    def ingest(table: Table) -> dg.MaterializeResult:
+        topic, before = topics[table], _version(lake, table)
         read = ingest_topic(lake, kafka.settings, topic, table, max_offsets=kafka.max_messages_per_batch)
-        context.log.info(f"{read.rows} messages of {topic.name}, up to offsets {read.end_offsets}")
         return materialized(
             context,
             lake,
@@ -97,19 +128,27 @@ def _build_raw_asset(event: str) -> dg.AssetsDefinition:
             },
         )
 
-    return raw
+    lake.expect(sum(kafka_ingest.waiting(lake, topic, table) for table, topic in topics.items()))
+    yield from side_by_side(context, lake, topics, ingest)
 
 
-def _build_bronze_asset(event: str) -> dg.AssetsDefinition:
-    table = BRONZE[event]
+@dg.multi_asset(
+    specs=[_spec(table, [asset_key(RAW[event])]) for event, table in BRONZE.items()],
+    check_specs=[
+        spec
+        for event, table in BRONZE.items()
+        for spec in check_specs(table, checks=CHECKS[table], rules=events.rules(event))
+    ],
+    can_subset=True,
+)
+@retried
+def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.MaterializeResult]:
+    """The messages that are events, parsed; the others go to quarantine."""
+    lake = lakehouse.lake
 
-    @dg.asset(**_options(table, rules=events.rules(event)), deps=[asset_key(RAW[event])])
-    @retried
-    def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
-        lake = lakehouse.lake
+    def parse(table: Table) -> dg.MaterializeResult:
         before = _version(lake, table)
-        parsed = parse_topic(lake, event, max_bytes=MOST_RAW_BYTES_A_BATCH)
-        context.log.info(f"{parsed.rows} messages, {parsed.refused} of them into quarantine")
+        parsed = parsing.parse_topic(lake, table.name, max_bytes=MOST_RAW_BYTES_A_BATCH)
         return materialized(
             context,
             lake,
@@ -127,10 +166,15 @@ def _build_bronze_asset(event: str) -> dg.AssetsDefinition:
             },
         )
 
-    return bronze
+    waiting = [parsing.waiting(lake, event) for event in TOPICS]
+    lake.expect(None if None in waiting else sum(filter(None, waiting)))
+    yield from side_by_side(context, lake, BRONZE.values(), parse)
 
 
-@dg.asset(**_options(QUARANTINE), deps=[asset_key(table) for table in BRONZE.values()])
+@dg.multi_asset(
+    specs=[_spec(QUARANTINE, [asset_key(table) for table in BRONZE.values()])],
+    check_specs=check_specs(QUARANTINE, checks=CHECKS[QUARANTINE]),
+)
 def quarantine(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
     lake = lakehouse.paths
     return materialized(
@@ -138,23 +182,36 @@ def quarantine(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) 
     )
 
 
-def _build_reference_asset(reference: Reference) -> dg.AssetsDefinition:
-    table = reference.table
-    readable = dg.AssetCheckSpec(
+def _readable(reference: Reference) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
         "file_readable",
-        asset=asset_key(table),
+        asset=asset_key(reference.table),
         description=f"{reference.file_name} is there, and all of it can be read",
     )
-    options = _options(table)
-    options["check_specs"] = [*options["check_specs"], readable]
 
-    @dg.asset(**options)
-    @retried
-    def loaded(
-        context: dg.AssetExecutionContext, lakehouse: LakehouseResource, reference_files: ReferenceFiles
-    ) -> dg.MaterializeResult:
-        lake = lakehouse.lake
-        report = load_reference(lake, reference, reference_files.path)
+
+@dg.multi_asset(
+    specs=[_spec(reference.table, []) for reference in REFERENCES],
+    check_specs=[_readable(reference) for reference in REFERENCES],
+    can_subset=True,
+)
+@retried
+def references(
+    context: dg.AssetExecutionContext, lakehouse: LakehouseResource, reference_files: ReferenceFiles
+) -> Iterator[dg.MaterializeResult]:
+    """The reference files, as far as they can be read."""
+    lake = lakehouse.lake
+    by_table = {reference.table: reference for reference in REFERENCES}
+
+    def load(table: Table) -> dg.MaterializeResult:
+        report = load_reference(lake, by_table[table], reference_files.path)
+        check = dg.AssetCheckResult(
+            asset_key=asset_key(table),
+            check_name=_readable(by_table[table]).name,
+            passed=not report.problems,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"problems": "; ".join(report.problems)},
+        )
         result = materialized(
             context,
             lake,
@@ -167,47 +224,68 @@ def _build_reference_asset(reference: Reference) -> dg.AssetsDefinition:
                 "duration_seconds": report.seconds,
             },
         )
-        check = dg.AssetCheckResult(
-            asset_key=asset_key(table),
-            check_name=readable.name,
-            passed=not report.problems,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"problems": "; ".join(report.problems)},
-        )
-        return result._replace(check_results=[*(result.check_results or ()), check])
+        return result._replace(check_results=[check])
 
-    return loaded
+    lake.expect(MOST_ROWS_OF_A_SMALL_CHANGE)
+    yield from side_by_side(context, lake, by_table, load)
 
 
-def _build_step_asset(step: Step) -> dg.AssetsDefinition:
-    table = step.table
+def _build_stage(name: str, description: str, tables: Sequence[Table]) -> dg.AssetsDefinition:
+    """Tables of which none is another's source."""
+    steps = [STEPS[table] for table in tables]
 
-    @dg.asset(**_options(table), deps=[asset_key(source) for source in (*step.sources, *step.after)])
+    @dg.multi_asset(
+        name=name,
+        description=description,
+        specs=[_spec(s.table, [asset_key(source) for source in (*s.sources, *s.after)]) for s in steps],
+        check_specs=[spec for s in steps for spec in check_specs(s.table, checks=CHECKS[s.table])],
+        can_subset=True,
+    )
     @retried
-    def kept(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
+    def kept(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.MaterializeResult]:
         lake = lakehouse.lake
-        before = _version(lake, table)
-        report = run_step(lake, step)
-        written = report.written
-        context.log.info(f"{written.inserted} rows inserted, {written.updated} updated, {written.deleted} deleted")
-        return materialized(
-            context,
-            lake,
-            table,
-            since=before,
-            checks=CHECKS[table],
-            find_table=find_table,
-            metadata={
-                "rows_inserted": written.inserted,
-                "rows_updated": written.updated,
-                "rows_deleted": written.deleted,
-                "source_versions": report.changes.described(),
-                "duration_seconds": report.seconds,
-            },
-        )
+        before = {table: _version(lake, table) for table in tables}
+        work = {s.table: find_work(lake, s) for s in steps if asset_key(s.table) in context.selected_asset_keys}
+
+        def keep(table: Table) -> dg.MaterializeResult:
+            report = do_work(lake, work[table])
+            return materialized(
+                context,
+                lake,
+                table,
+                since=before[table],
+                checks=CHECKS[table],
+                find_table=find_table,
+                metadata={
+                    "rows_inserted": report.written.inserted,
+                    "rows_updated": report.written.updated,
+                    "rows_deleted": report.written.deleted,
+                    "source_versions": report.changes.described(),
+                    "duration_seconds": report.seconds,
+                },
+            )
+
+        counts = [found.changes.count for found in work.values()]
+        lake.expect(None if None in counts else max(filter(None, counts), default=0))
+        yield from side_by_side(context, lake, work, keep)
 
     return kept
 
+
+STAGES = [
+    _build_stage(
+        "dimensions",
+        "What follows from bronze alone, each by what changed.",
+        (DIM_USERS, USER_SESSIONS, DIM_SONGS, DIM_ARTISTS, DIM_LOCATION, DIM_DATETIME),
+    ),
+    _build_stage("facts", "What needs the dimensions' keys.", (FACT_STREAMS, USER_PROFILES)),
+    _build_stage("wide", "What people read.", (WIDE_STREAMS, ACTIVE_USERS)),
+    _build_stage(
+        "summaries",
+        "Sums of wide_streams, by the days and artists that changed.",
+        (DAILY_USER_SUMMARY, DAILY_LOCATION_SUMMARY, ARTIST_POPULARITY),
+    ),
+]
 
 KAFKA_TOPICS = [
     dg.AssetSpec(
@@ -221,12 +299,5 @@ KAFKA_TOPICS = [
     for event in TOPICS
 ]
 
-ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [
-    *KAFKA_TOPICS,
-    *(_build_raw_asset(event) for event in TOPICS),
-    *(_build_bronze_asset(event) for event in TOPICS),
-    quarantine,
-    *(_build_reference_asset(reference) for reference in REFERENCES),
-    *(_build_step_asset(step) for step in STEPS.values()),
-]
+ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [*KAFKA_TOPICS, raw, bronze, quarantine, references, *STAGES]
 """All listening assets, and the topics that they come from."""

@@ -14,7 +14,12 @@ from pyspark.sql import functions as F
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.changes import Change, forget_positions, read_source_position, record_source_position
+from music_lakehouse.lakehouse.changes import (
+    find_changes,
+    forget_positions,
+    read_source_position,
+    record_source_position,
+)
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.streaming import drain, without_damage
@@ -47,6 +52,12 @@ class Parsed:
         return results(rules, {"rows": 0, **dict.fromkeys((rule.name for rule in rules), 0), **self.counts})
 
 
+def waiting(lake: Lake, topic: str) -> int | None:
+    """How many raw rows of the topic were not parsed yet, about; None where nobody knows."""
+    change = find_changes(lake, BRONZE[topic].full_name, [RAW[topic]]).get(RAW[topic])
+    return 0 if change is None else change.count
+
+
 def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
     """Take what is new in the topic's raw table into bronze and quarantine: every raw row is in exactly one of them,
     once.
@@ -61,12 +72,8 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
     lake.create(QUARANTINE)
     parsed = Parsed(topic)
     raw, bronze = lake.state(RAW[topic]), lake.state(BRONZE[topic])
-    known = read_source_position(lake, bronze_name, RAW[topic].full_name)
-    if raw is None or bronze is None or known == raw:
+    if raw is None or bronze is None or read_source_position(lake, bronze_name, RAW[topic].full_name) == raw:
         return parsed
-    lake.expect(
-        Change(lake, RAW[topic], raw, known.version if known and known.table_id == raw.table_id else None).count
-    )
 
     def process(batch: DataFrame, _batch_id: int) -> None:
         for name, count in _write_batch(lake, topic, batch).items():
@@ -127,6 +134,8 @@ def _append_new(lake: Lake, table: Table, rows: DataFrame, ranges: Sequence[Any]
         for row in ranges
     )
     identity = ["kafka_topic_id", "kafka_partition", "kafka_offset"]
-    if delta.may_overlap(lake.open(table), "kafka_offset", [(row["first"], row["last"]) for row in ranges]):
-        rows = rows.join(lake.read(table).where(offsets).select(*identity), identity, "left_anti")
-    lake.append(rows, table)
+    # Quarantine is common to the queries of all topics, and Delta would take what one adds for what another should see.
+    with lake.writing(table):
+        if delta.may_overlap(lake.open(table), "kafka_offset", [(row["first"], row["last"]) for row in ranges]):
+            rows = rows.join(lake.read(table).where(offsets).select(*identity), identity, "left_anti")
+        lake.append(rows, table)
