@@ -97,9 +97,9 @@ def _simulate(settings: Settings, embedded: EmbeddedBroker) -> None:
 
 
 def _show(settings: Settings, done: JobRun) -> None:
-    from music_lakehouse.cli.lake_tables import figures, find_tables
     from music_lakehouse.cli.quarantine import show_counts
     from music_lakehouse.cli.query import query
+    from music_lakehouse.lakehouse.inventory import figures, find_tables
 
     root = settings.lake_uri
     found = {name: figures(uri) for name, uri in find_tables(root).items()}

@@ -105,7 +105,7 @@ def _broker(settings: Settings) -> Finding:
 
 
 def _lake(settings: Settings) -> Finding:
-    from music_lakehouse.cli.lake_tables import find_tables
+    from music_lakehouse.lakehouse.inventory import find_tables
 
     root = settings.lake_uri
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from music_lakehouse.cli.errors import CliError
-from music_lakehouse.cli.lake_tables import find_tables
+from music_lakehouse.lakehouse.inventory import find_tables
 
 if TYPE_CHECKING:
     import duckdb

@@ -28,7 +28,7 @@ def reset(
     Asks first. Messages that are still on Kafka are read again by the next run. Refuses while a run holds the lake.
     """
     from music_lakehouse.cli.embedded import embedded_broker
-    from music_lakehouse.cli.lake_tables import find_tables
+    from music_lakehouse.lakehouse.inventory import find_tables
     from music_lakehouse.lakehouse.locks import LakeLock, LakeLockedError, current_holder
     from music_lakehouse.settings import Settings
 
@@ -76,7 +76,7 @@ def _remove_tables(root: str, tables: list[str]) -> None:
     if "://" in root:
         from pyarrow.fs import FileType
 
-        from music_lakehouse.cli.lake_tables import store
+        from music_lakehouse.lakehouse.inventory import store
 
         files = store(root)
         for directory in [*directories, CHECKPOINTS]:

@@ -9,8 +9,8 @@ EXAMPLE = "Example: music-lakehouse tables"
 
 def tables() -> None:
     """List the lake's tables: rows, size, version and last change (UTC), from their logs alone."""
-    from music_lakehouse.cli.lake_tables import figures, find_tables
     from music_lakehouse.defs.listening.catalog import TABLES
+    from music_lakehouse.lakehouse.inventory import figures, find_tables
     from music_lakehouse.settings import Settings
 
     root = Settings().lake_uri

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from music_lakehouse.cli.lake_tables import figures, find_tables
+from music_lakehouse.lakehouse.inventory import figures, find_tables
 from music_lakehouse_tests.cli.conftest import Command
 
 
