@@ -9,6 +9,8 @@ from music_lakehouse.defs.listening.assets import ASSETS
 from music_lakehouse.defs.listening.jobs import audit, streaming_pipeline, whole_tables
 from music_lakehouse.defs.listening.schedules import daily_audit, reference_files_schedule
 from music_lakehouse.defs.listening.sensors import kafka_observation_sensor, kafka_sensor
+from music_lakehouse.defs.maintenance.jobs import table_maintenance
+from music_lakehouse.defs.maintenance.schedules import weekly_maintenance
 from music_lakehouse.resources.build import build_resources
 from music_lakehouse.settings import Settings
 
@@ -18,8 +20,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=[whole_tables],
-        jobs=[streaming_pipeline, audit],
-        schedules=[daily_audit, reference_files_schedule],
+        jobs=[streaming_pipeline, audit, table_maintenance],
+        schedules=[daily_audit, reference_files_schedule, weekly_maintenance],
         sensors=[kafka_sensor, kafka_observation_sensor, run_failure_alert, failed_check_alert],
         resources=build_resources(settings),
         executor=dg.in_process_executor,

@@ -1,0 +1,1 @@
+"""The upkeep of all tables of the lake, whatever they are about."""

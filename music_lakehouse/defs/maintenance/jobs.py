@@ -1,0 +1,109 @@
+"""The job that keeps all tables up: `table_maintenance`."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from music_lakehouse.defs.maintenance.upkeep import LONGEST_COMMIT, Upkeep, keep_up, steps_behind
+from music_lakehouse.lakehouse.changes import FEED_RETENTION
+from music_lakehouse.lakehouse.errors import explained
+from music_lakehouse.lakehouse.inventory import find_tables
+from music_lakehouse.lakehouse.locks import LakeLock
+from music_lakehouse.resources.lakehouse import LakehouseResource
+
+# The lake's own tables, which are no assets.
+BOOKKEEPING = "metrics"
+
+
+class MaintenanceConfig(dg.Config):
+    """What a run of the job may be told."""
+
+    retention_days: float = Field(
+        default=float(FEED_RETENTION.days),
+        ge=FEED_RETENTION.days,
+        description="how long files are kept that only older versions need; the steps rely on seven days",
+    )
+    lock_wait_minutes: float = Field(
+        default=30, ge=0, description="how long to wait while another run holds the lake; then the run fails"
+    )
+
+
+@dg.op(out=dg.Out(dg.Nothing), description="Compacts and vacuums every table that has something to gain from it.")
+def maintain_tables(context: dg.OpExecutionContext, config: MaintenanceConfig, lakehouse: LakehouseResource) -> None:
+    """Waits for the run that holds the lake, and lets no other begin before its end; starts no JVM. A table that fails
+    doesn't hold up the others."""
+    done: dict[str, Upkeep] = {}
+    errors: list[str] = []
+    lock = LakeLock(lakehouse.root)
+    lock.acquire(context.run_id, wait_seconds=config.lock_wait_minutes * 60)
+    try:
+        tables = find_tables(lakehouse.root)
+        behind = steps_behind(lakehouse.paths, tables)
+        retention = timedelta(days=config.retention_days) + LONGEST_COMMIT
+        for name, uri in tables.items():
+            try:
+                upkeep = keep_up(uri, retention=retention, waits_for=behind.get(name, ()))
+            except Exception as error:
+                errors.append(f"{name}: {explained(error, lake_root=lakehouse.root, brokers='') or error}")
+                continue
+            if upkeep is not None:
+                done[name] = upkeep
+                _tell(context, name, upkeep)
+    finally:
+        lock.release()
+    context.add_output_metadata(_summary(done))
+    if errors:
+        raise dg.Failure("; ".join(errors), metadata=_summary(done), allow_retries=False)
+
+
+@dg.job(
+    name="table_maintenance",
+    description="Makes small files few and removes files that no version needs any more, in every table of the lake.",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": str(6 * 3600)},
+)
+def table_maintenance() -> None:
+    maintain_tables()
+
+
+def _tell(context: dg.OpExecutionContext, name: str, upkeep: Upkeep) -> None:
+    """An observation of the table's asset, and a line of the log."""
+    figures = _figures(upkeep)
+    what = ", ".join(f"{key} {value}" for key, value in figures.items()) if upkeep.versions else "nothing to do"
+    if upkeep.waits_for:
+        what = f"not compacted before {', '.join(upkeep.waits_for)} took all of its rows; {what}"
+    context.log.info(f"{name}: {what}")
+    if not name.startswith(f"{BOOKKEEPING}."):
+        context.log_event(dg.AssetObservation(asset_key=name.split(".", 1), description=what, metadata=figures))
+
+
+def _figures(upkeep: Upkeep) -> dict[str, int]:
+    before, after = upkeep.before, upkeep.after
+    return {
+        "files_before": before.files,
+        "files_after": after.files,
+        "bytes_before": before.size,
+        "bytes_after": after.size,
+        "stored_files_before": before.stored_files,
+        "stored_files_after": after.stored_files,
+        "stored_bytes_before": before.stored_size,
+        "stored_bytes_after": after.stored_size,
+        "versions_written": upkeep.versions,
+    }
+
+
+def _summary(done: Mapping[str, Upkeep]) -> dict[str, dg.MetadataValue]:
+    """All tables, a line each, and what came of it together."""
+    lines = [dg.TableRecord({"table": name, **_figures(upkeep)}) for name, upkeep in done.items()]
+    before, after = [u.before for u in done.values()], [u.after for u in done.values()]
+    return {
+        "tables": dg.MetadataValue.int(len(done)),
+        "tables_changed": dg.MetadataValue.int(sum(upkeep.versions > 0 for upkeep in done.values())),
+        "files_before": dg.MetadataValue.int(sum(extent.files for extent in before)),
+        "files_after": dg.MetadataValue.int(sum(extent.files for extent in after)),
+        "stored_bytes_before": dg.MetadataValue.int(sum(extent.stored_size for extent in before)),
+        "stored_bytes_after": dg.MetadataValue.int(sum(extent.stored_size for extent in after)),
+        **({"by_table": dg.MetadataValue.table(lines)} if lines else {}),
+    }

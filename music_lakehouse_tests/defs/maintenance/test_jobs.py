@@ -1,0 +1,185 @@
+"""The job over a small lake: what it does to which tables, what it tells, and whom it waits for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from deltalake import DeltaTable
+
+from music_lakehouse.definitions import build_definitions
+from music_lakehouse.defs.listening.catalog import TABLES
+from music_lakehouse.defs.maintenance.schedules import weekly_maintenance
+from music_lakehouse.lakehouse.changes import record_source_position
+from music_lakehouse.lakehouse.delta import TableState
+from music_lakehouse.lakehouse.inventory import figures, find_tables
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.locks import LakeLock, current_holder, spark_children
+from music_lakehouse.settings import Settings
+from music_lakehouse_tests.defs.listening.small_lakes import sound_tables, write, write_all
+from music_lakehouse_tests.oracle.lake import read_table
+
+SONGS, LISTENS, RAW_LISTENS = "silver.dim_songs", "bronze.listen_events", "raw.listen_events"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> LakePaths:
+    """All tables of a few messages, each row twice, in two commits."""
+    lake = LakePaths(str(tmp_path / "lake"))
+    tables = sound_tables(tmp_path)
+    write_all(lake, tables)
+    for name, rows in tables.items():
+        write(lake, TABLES[name], rows, mode="append")
+    return lake
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def run(lake: LakePaths, instance: dg.DagsterInstance, **config: float) -> dg.ExecuteInProcessResult:
+    job = build_definitions(Settings(lakehouse_root=lake.root)).resolve_job_def("table_maintenance")
+    return job.execute_in_process(
+        run_config={"ops": {"maintain_tables": {"config": config}}}, instance=instance, raise_on_error=False
+    )
+
+
+def observed(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    """What was told of each table's asset."""
+    found = {}
+    for event in result.filter_events(lambda event: event.event_type_value == "ASSET_OBSERVATION"):
+        observation = event.asset_observation_data.asset_observation
+        found[".".join(observation.asset_key.path)] = {key: m.value for key, m in observation.metadata.items()}
+    return found
+
+
+def summary(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    [output] = result.filter_events(lambda event: event.event_type_value == "STEP_OUTPUT")
+    metadata = output.step_output_data.metadata
+    return {key: value.value for key, value in metadata.items()}
+
+
+def versions(lake: LakePaths) -> dict[str, int]:
+    return {name: DeltaTable(uri).version() for name, uri in find_tables(lake.root).items()}
+
+
+def error(result: dg.ExecuteInProcessResult) -> str:
+    [failure] = result.filter_events(lambda event: event.event_type_value == "STEP_FAILURE")
+    return str(failure.step_failure_data.error)
+
+
+def test_every_table_is_kept_up_and_tells_what_it_had_and_has(lake: LakePaths, instance: dg.DagsterInstance) -> None:
+    record_source_position(lake, "silver.copy", SONGS, table_state(lake, SONGS))
+    record_source_position(lake, "silver.copy", LISTENS, table_state(lake, LISTENS))
+    rows = {name: sorted(map(str, read_table(lake.root, name))) for name in find_tables(lake.root)}
+    jvms = spark_children()
+    result = run(lake, instance)
+
+    assert result.success
+    told = observed(result)
+    assert set(told) == {name for name in rows if not name.startswith("metrics.")}
+    songs = told[SONGS]
+    assert (songs["files_before"], songs["files_after"], songs["versions_written"]) == (2, 1, 1)
+    assert songs["bytes_after"] < songs["bytes_before"] < songs["stored_bytes_after"]
+    assert {name: sorted(map(str, read_table(lake.root, name))) for name in rows} == rows
+    assert summary(result)["tables"] == len(rows)
+    assert summary(result)["files_after"] < summary(result)["files_before"]
+    by_table = {record.data["table"]: record.data for record in summary(result)["by_table"].records}
+    assert "metrics.positions" in by_table
+    assert by_table[SONGS]["files_before"] == 2
+    assert spark_children() == jvms
+
+
+def test_a_second_run_writes_no_version(lake: LakePaths, instance: dg.DagsterInstance) -> None:
+    run(lake, instance)
+    before = versions(lake)
+    result = run(lake, instance)
+
+    assert result.success
+    assert versions(lake) == before
+    assert summary(result)["tables_changed"] == 0
+    assert observed(result)[SONGS]["versions_written"] == 0
+
+
+def test_a_table_whose_follower_is_behind_waits(lake: LakePaths, instance: dg.DagsterInstance) -> None:
+    state = table_state(lake, RAW_LISTENS)
+    record_source_position(lake, LISTENS, RAW_LISTENS, TableState(state.table_id, state.version - 1))
+    before = versions(lake)
+    result = run(lake, instance)
+
+    assert result.success
+    assert versions(lake)[RAW_LISTENS] == before[RAW_LISTENS]
+    assert versions(lake)[SONGS] == before[SONGS] + 1
+    [event] = [
+        event.asset_observation_data.asset_observation
+        for event in result.filter_events(lambda event: event.event_type_value == "ASSET_OBSERVATION")
+        if event.asset_observation_data.asset_observation.asset_key.path == RAW_LISTENS.split(".")
+    ]
+    assert event.description is not None
+    assert f"not compacted before {LISTENS}" in event.description
+
+
+def test_a_table_that_fails_does_not_hold_up_the_others(lake: LakePaths, instance: dg.DagsterInstance) -> None:
+    songs = DeltaTable(find_tables(lake.root)[SONGS])
+    songs.alter.set_table_properties({"delta.deletedFileRetentionDuration": "interval 30 days"})
+    result = run(lake, instance)
+
+    assert not result.success
+    assert f"{SONGS}: " in error(result)
+    assert "retention" in error(result)
+    assert LISTENS not in error(result)
+    kept = figures(find_tables(lake.root)["gold.active_users"])
+    assert kept is not None
+    assert kept.operation == "OPTIMIZE"
+    assert current_holder(lake.root) is None
+    assert run(lake, instance, retention_days=30).success
+
+
+def test_no_retention_is_shorter_than_the_steps_rely_on(lake: LakePaths, instance: dg.DagsterInstance) -> None:
+    before = versions(lake)
+    assert not run(lake, instance, retention_days=6).success
+    assert versions(lake) == before
+
+
+def test_while_another_run_holds_the_lake_it_waits(lake: LakePaths, instance: dg.DagsterInstance) -> None:
+    before = versions(lake)
+    other = LakeLock(lake.root)
+    other.acquire("the pipeline")
+    try:
+        refused = run(lake, instance, lock_wait_minutes=0)
+        assert not refused.success
+        assert "the pipeline" in error(refused)
+        assert versions(lake) == before
+        threading.Timer(2, other.release).start()
+        assert run(lake, instance, lock_wait_minutes=1).success
+    finally:
+        other.release()
+    assert versions(lake) != before
+    assert current_holder(lake.root) is None
+
+
+def test_an_empty_lake_has_nothing_to_keep_up(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    result = run(LakePaths(str(tmp_path)), instance)
+    assert result.success
+    assert summary(result)["tables"] == 0
+
+
+def test_the_schedule_is_weekly_and_waits_to_be_switched_on() -> None:
+    assert (weekly_maintenance.job_name, weekly_maintenance.cron_schedule, weekly_maintenance.execution_timezone) == (
+        "table_maintenance",
+        "0 5 * * 0",
+        "UTC",
+    )
+    assert weekly_maintenance.default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+def table_state(lake: LakePaths, name: str) -> TableState:
+    state = lake.state(TABLES[name])
+    assert state is not None
+    return state
