@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import Column as SparkColumn
@@ -73,8 +74,11 @@ class RuleResult:
 
 def failed_rules(rules: Sequence[Rule]) -> SparkColumn:
     """The names of the rules that a row breaks, as an array of strings, in the order of the rules."""
-    names = [F.when(~F.coalesce(F.expr(rule.predicate), F.lit(False)), F.lit(rule.name)) for rule in rules]
-    return F.array_compact(F.array(*names))
+    kept = [F.coalesce(F.expr(rule.predicate), F.lit(False)) for rule in rules]
+    names = [F.when(~k, F.lit(rule.name)) for k, rule in zip(kept, rules, strict=True)]
+    # Nearly all rows keep all rules, and building an array for each would cost more than the rules do.
+    all_kept = reduce(SparkColumn.__and__, kept, F.lit(True))
+    return F.when(all_kept, F.array().cast("array<string>")).otherwise(F.array_compact(F.array(*names)))
 
 
 def mark(rows: DataFrame, rules: Sequence[Rule]) -> DataFrame:

@@ -26,6 +26,8 @@ LARGE_CHANGE = {
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
+    # Java doesn't compile a longer method: Spark splits it then.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
 }
 
 

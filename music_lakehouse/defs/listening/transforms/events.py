@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
@@ -121,7 +122,7 @@ def _instant(milliseconds: str) -> SparkColumn:
 
 
 def _coerced(field: Column) -> SparkColumn:
-    sent = F.nullif(F.col(f"_sent.`{field.name}`"), F.lit(""))
+    sent = F.nullif(_sent(field), F.lit(""))
     trimmed = F.btrim(sent)
     match field.type:
         case "BIGINT" | "INT":
@@ -136,7 +137,8 @@ def _coerced(field: Column) -> SparkColumn:
             return F.when(_kind(field.name) == "BOOLEAN", sent == "true")
         case _:
             looks_like_other_json = sent.rlike(r"^[\[{]") | sent.isin("true", "false")
-            return F.when(~looks_like_other_json | (_kind(field.name) == "STRING"), sent)
+            # Only what looks odd is parsed once more, for its kind.
+            return F.when(looks_like_other_json, F.when(_kind(field.name) == "STRING", sent)).otherwise(sent)
 
 
 def _kind(name: str) -> SparkColumn:
@@ -146,14 +148,20 @@ def _kind(name: str) -> SparkColumn:
 
 def _rescued(fields: Sequence[Column]) -> SparkColumn:
     known = F.array(*(F.lit(field.name) for field in fields))
-    misfits = F.array_compact(
-        F.array(*(F.when(F.col(f.name).isNull() & (F.col(f"_sent.`{f.name}`") != ""), F.lit(f.name)) for f in fields))
-    )
-    # The object is parsed a second time only where something has to be kept.
+    misfit = [F.col(f.name).isNull() & (F.coalesce(_sent(f), F.lit("")) != "") for f in fields]
+    misfits = F.array_compact(F.array(*(F.when(m, F.lit(f.name)) for f, m in zip(fields, misfit, strict=True))))
+    # The object is parsed a second time only where something has to be kept, and its names are looked at one by one
+    # only where there are others than those with a value.
     everything = F.from_json("value", "MAP<STRING, STRING>", _STRICT_JSON)
     kept = F.map_filter(
         everything,
         lambda name, value: value.isNotNull() & (~F.array_contains(known, name) | F.array_contains(misfits, name)),
     )
-    may_be_some = (F.size(F.array_except("_keys", known)) > 0) | (F.size(misfits) > 0)
+    values = reduce(SparkColumn.__add__, (_sent(field).isNotNull().cast("int") for field in fields))
+    unknown = F.when(F.size("_keys") != values, F.size(F.array_except("_keys", known)) > 0).otherwise(False)
+    may_be_some = unknown | reduce(SparkColumn.__or__, misfit)
     return F.when(may_be_some, F.nullif(F.to_json(kept), F.lit("{}")))
+
+
+def _sent(field: Column) -> SparkColumn:
+    return F.col(f"_sent.`{field.name}`")
