@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 
 from pyspark.sql import Column as SparkColumn
@@ -61,29 +61,34 @@ def parse(raw: DataFrame, topic: str) -> DataFrame:
     knows and values that don't fit their column are kept in `_rescued_data`; neither fails a row by itself.
     """
     fields = EVENT_FIELDS[topic]
-    schema = ", ".join(f"`{name}` STRING" for name in (*(field.name for field in fields), _END))
     # In an array with an end of our own, what stands before or behind the object is seen too: the parser stops without
     # a word where it takes a message to be complete.
     in_array = F.concat(F.lit("["), "value", F.lit(f', {{"{_END}": ""}}]'))
-    wrapped = F.from_json(in_array, f"ARRAY<STRUCT<{schema}>>", _STRICT_JSON)
-    is_object = F.coalesce(
-        (F.size("_wrapped") == 2)
-        & F.col("_wrapped")[0].isNotNull()
-        & F.col("_wrapped")[1][_END].isNotNull()
-        & F.col("value").rlike(r"^\s*\{"),
-        F.lit(False),
-    )
-    texts = raw.withColumn("_wrapped", wrapped).withColumn(IS_OBJECT, is_object)
-    sent = texts.select(
+
+    def parsed(types: Iterable[str]) -> SparkColumn:
+        schema = ", ".join(f"`{field.name}` {type}" for field, type in zip(fields, types, strict=True))
+        return F.from_json(in_array, f"ARRAY<STRUCT<{schema}, {_END} STRING>>", _STRICT_JSON)
+
+    # Nearly all messages are plain: an object in which each name is known and each value of its column's type.
+    looked_at = raw.select(
+        *raw.columns, parsed(field.type for field in fields).alias("_typed"), F.json_object_keys("value").alias("_keys")
+    ).withColumn("_is_plain", F.coalesce(_is_one_object("_typed") & _is_plain(fields), F.lit(False)))
+    # Only of the others every value is read as text.
+    texts = looked_at.withColumn("_texts", F.when(~F.col("_is_plain"), parsed("STRING" for _ in fields)))
+    is_object = F.col("_is_plain") | F.coalesce(_is_one_object("_texts"), F.lit(False))
+    sent = texts.withColumn(IS_OBJECT, is_object).select(
         *raw.columns,
         IS_OBJECT,
-        F.when(F.col(IS_OBJECT), F.col("_wrapped")[0]).alias("_sent"),
-        F.when(F.col(IS_OBJECT), F.json_object_keys("value")).alias("_keys"),
+        "_is_plain",
+        F.when(F.col("_is_plain"), F.col("_typed")[0]).alias("_plain"),
+        F.when(F.col(IS_OBJECT), F.col("_texts")[0]).alias("_sent"),
+        F.when(F.col(IS_OBJECT), F.col("_keys")).alias("_keys"),
     )
     typed = sent.select(
         *raw.columns,
         IS_OBJECT,
-        *(_coerced(field).alias(field.name) for field in fields),
+        *(F.when(F.col("_is_plain"), _plain(field)).otherwise(_coerced(field)).alias(field.name) for field in fields),
+        "_is_plain",
         "_sent",
         "_keys",
     )
@@ -91,7 +96,7 @@ def parse(raw: DataFrame, topic: str) -> DataFrame:
         *raw.columns,
         IS_OBJECT,
         *(F.lower(F.btrim("level")).alias("level") if field.name == "level" else field.name for field in fields),
-        _rescued(fields).alias("_rescued_data"),
+        F.when(~F.col("_is_plain"), _rescued(fields)).alias("_rescued_data"),
         key("kafka_topic_id", "kafka_partition", "kafka_offset").alias("bronze_id"),
         key("userId", "sessionId", "itemInSession", "ts").alias("event_id"),
         _instant("ts").alias("timestamp"),
@@ -121,6 +126,37 @@ def _instant(milliseconds: str) -> SparkColumn:
     return F.when(number.between(-62_135_596_800_000, 253_402_300_799_999), F.timestamp_millis(number))
 
 
+def _is_one_object(wrapped: str) -> SparkColumn:
+    """Whether a message that was read in an array is one JSON object and nothing more."""
+    return (
+        (F.size(wrapped) == 2)
+        & F.col(wrapped)[0].isNotNull()
+        & F.col(wrapped)[1][_END].isNotNull()
+        & F.col("value").rlike(r"^\s*\{")
+    )
+
+
+def _is_plain(fields: Sequence[Column]) -> SparkColumn:
+    """Whether each name in the object is one of the fields', once, with a value of the field's own type."""
+    values = {field: F.col("_typed")[0][field.name] for field in fields}
+    read = [
+        F.abs(value) < float("inf") if field.type == "DOUBLE" else value.isNotNull() for field, value in values.items()
+    ]
+    # What is no text is read as a text too.
+    odd = [_looks_like_other_json(value) for field, value in values.items() if field.type == "STRING"]
+    count = reduce(SparkColumn.__add__, (F.coalesce(is_read, F.lit(False)).cast("int") for is_read in read))
+    return (F.size("_keys") == count) & ~reduce(SparkColumn.__or__, (F.coalesce(o, F.lit(False)) for o in odd))
+
+
+def _plain(field: Column) -> SparkColumn:
+    value = F.col(f"_plain.`{field.name}`")
+    return F.nullif(value, F.lit("")) if field.type == "STRING" else value
+
+
+def _looks_like_other_json(text: SparkColumn) -> SparkColumn:
+    return text.rlike(r"^[\[{]") | text.isin("true", "false")
+
+
 def _coerced(field: Column) -> SparkColumn:
     sent = F.nullif(_sent(field), F.lit(""))
     trimmed = F.btrim(sent)
@@ -136,9 +172,8 @@ def _coerced(field: Column) -> SparkColumn:
         case "BOOLEAN":
             return F.when(_kind(field.name) == "BOOLEAN", sent == "true")
         case _:
-            looks_like_other_json = sent.rlike(r"^[\[{]") | sent.isin("true", "false")
             # Only what looks odd is parsed once more, for its kind.
-            return F.when(looks_like_other_json, F.when(_kind(field.name) == "STRING", sent)).otherwise(sent)
+            return F.when(_looks_like_other_json(sent), F.when(_kind(field.name) == "STRING", sent)).otherwise(sent)
 
 
 def _kind(name: str) -> SparkColumn:
