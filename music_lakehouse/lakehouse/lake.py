@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,11 +20,15 @@ from music_lakehouse.lakehouse.tables import Table
 MOST_ROWS_OF_A_SMALL_CHANGE = 50_000
 SMALL_CHANGE = {
     "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.files.minPartitionNum": "1",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }
 LARGE_CHANGE = {
     "spark.sql.adaptive.enabled": "true",
+    "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
+    "spark.sql.files.minPartitionNum": str(os.cpu_count() or 2),
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
     # Java doesn't compile a longer method: Spark splits it then.

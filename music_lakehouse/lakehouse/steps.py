@@ -57,8 +57,9 @@ def do_work(lake: Lake, work: Work) -> StepReport:
     """Bring the step's table up to its sources' state as it was found. Nothing is written where nothing is new."""
     started = time.monotonic()
     written = Written()
-    if work.changes or work.created:
+    if work.created or work.changes.count != 0 or work.changes.full:
         written = work.step.update(lake, work.changes)
+    if work.changes:
         record_positions(lake, work.changes)
     return StepReport(work.changes, written, time.monotonic() - started)
 

@@ -87,9 +87,14 @@ def make_equal(
         changed = conform(desired, table).withColumn(OPERATION, F.lit("insert"))
     else:
         changed = difference(desired, current, table, delete=delete)
+    if lake.small:
+        # The rows themselves are asked for at once: there are hardly ever more.
+        few = _first(changed)
+        if few.num_rows <= MOST_ROWS_AT_ONCE:
+            return _commit(lake, table, few, within)
     changed = changed.persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        few = changed.limit(MOST_ROWS_AT_ONCE + 1).toArrow()
+        few = _first(changed)
         if few.num_rows <= MOST_ROWS_AT_ONCE:
             return _commit(lake, table, few, within)
         counts = {row[OPERATION]: row["count"] for row in changed.groupBy(OPERATION).count().collect()}
@@ -101,6 +106,11 @@ def make_equal(
         return written
     finally:
         changed.unpersist()
+
+
+def _first(changed: DataFrame) -> pa.Table:
+    """As many rows as can be committed at once, or one more than that."""
+    return changed.limit(MOST_ROWS_AT_ONCE + 1).toArrow()
 
 
 def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | None) -> Written:

@@ -20,6 +20,13 @@ EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
+# Small heaps fill up often: G1 would mark them in the background most of the time. And in a short run Java's second
+# compiler takes more time than it saves: it waits until a method is ten times as busy as by default.
+_JAVA_OPTIONS = (
+    "-XX:+UseParallelGC -XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 "
+    "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
+)
+
 
 class SessionWithoutDeltaError(RuntimeError):
     """The session that Spark returned cannot write Delta tables."""
@@ -107,7 +114,7 @@ def session_settings() -> dict[str, str]:
         # JSON allows a name twice; the last one holds, as in from_json.
         "spark.sql.variant.allowDuplicateKeys": "true",
         "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
-        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(os.cpu_count() or 2),
     }
 
@@ -133,8 +140,7 @@ def driver_settings() -> dict[str, str]:
         # A run has several hundred generated classes; at the default of 100 each run compiles them anew.
         "spark.sql.codegen.cache.maxEntries": "10000",
         "spark.ui.showConsoleProgress": "false",
-        # Small heaps fill up often: G1 would mark them in the background most of the time.
-        "spark.driver.defaultJavaOptions": "-XX:+UseParallelGC",
+        "spark.driver.defaultJavaOptions": _JAVA_OPTIONS,
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"

@@ -28,11 +28,12 @@ def platform(instance: dg.DagsterInstance, settings: Settings) -> dict[str, Any]
     seconds = time.monotonic() - started
     if not result.success:
         raise RuntimeError("the run failed")
-    steps = {
-        event.step_key: event.step_success_data.duration_ms / 1000
-        for event in result.all_events
-        if event.event_type_value == "STEP_SUCCESS" and event.step_key
-    }
+    steps = {}
+    for event in result.all_events:
+        if event.event_type_value == "ASSET_MATERIALIZATION":
+            said = event.step_materialization_data.materialization
+            if "duration_seconds" in said.metadata:
+                steps[".".join(said.asset_key.path)] = said.metadata["duration_seconds"].value
     return {"seconds": seconds, "steps": steps}
 
 

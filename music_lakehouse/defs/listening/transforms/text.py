@@ -35,7 +35,8 @@ def clean_text(text: Column | str) -> Column:
 def _repair(text: Column) -> Column:
     repairs = F.array(*(F.lit(n) for n in range(_MOST_REPAIRS)))
     repaired = F.aggregate(repairs, text, lambda so_far, _: _repair_once(so_far))
-    return F.when(text.rlike(r"^[\x00-\x7F]*\z"), text).otherwise(repaired)
+    is_ascii = F.octet_length(text) == F.char_length(text)
+    return F.when(is_ascii, text).otherwise(repaired)
 
 
 def _repair_once(text: Column) -> Column:
