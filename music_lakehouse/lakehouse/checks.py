@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import duckdb
@@ -21,9 +22,10 @@ class Check:
     else a reader should see.
 
     The query reads `touched` (the rows that the run wrote, or the whole table in an audit), `current` (the table, or
-    of a table partitioned by day the days that were touched), other tables as `"layer.table"`, and `row_counts`
-    (`name`, `rows`: the rows of other tables, from their logs). It passes while `failed` is
-    at most `threshold` of `rows`. An `error` stops what is downstream, a warning does not.
+    of a table partitioned by day the days that were touched), other tables as `"layer.table"` (of those with a
+    `timestamp`, where the checked table has a `date_part`, what lies around the touched days), and `row_counts`
+    (`name`, `rows`: the rows of other tables, from their logs). It passes while `failed` is at most `threshold` of
+    `rows`. An `error` stops what is downstream, a warning does not.
     """
 
     name: str
@@ -77,8 +79,9 @@ def evaluate(
         kinds = " WHERE _change_type IN ('insert', 'update_postimage')" if "_change_type" in feed.schema.names else ""
         connection.execute(f"CREATE VIEW touched AS SELECT * FROM feed{kinds}")
         connection.register("current", _current(connection, lake, table, since))
+        days = None if since is None else _touched_days(connection, table)
         for name in sorted(set().union(*(check.tables for check in checks))):
-            connection.register(name, _dataset(lake, find_table(name)))
+            connection.register(name, _around(_dataset(lake, find_table(name)), days))
         counted = sorted(set().union(*(check.counted for check in checks)))
         counts = {"name": counted, "rows": [lake.rows(find_table(name)) for name in counted]}
         connection.register("row_counts", pa.table(counts, schema=pa.schema({"name": pa.string(), "rows": pa.int64()})))
@@ -117,6 +120,24 @@ def _current(
         offset = ds.field("kafka_offset")
         return whole.filter((offset >= first) & (offset <= last)) if first is not None else whole.head(0)
     return whole
+
+
+def _touched_days(connection: duckdb.DuckDBPyConnection, table: Table) -> tuple[date, date] | None:
+    if "date_part" not in table.column_names:
+        return None
+    ((first, last),) = connection.execute("SELECT min(date_part), max(date_part) FROM touched").fetchall()
+    return None if first is None else (first, last)
+
+
+def _around(rows: pa.Table | ds.Dataset, days: tuple[date, date] | None) -> pa.Table | ds.Dataset:
+    """Of rows with a time, those from a day before the days to their end: files of other days are not opened."""
+    if days is None or not isinstance(rows, ds.Dataset) or "timestamp" not in rows.schema.names:
+        return rows
+    first, end = (
+        pa.scalar(datetime(d.year, d.month, d.day, tzinfo=timezone.utc), pa.timestamp("us", "UTC"))
+        for d in (days[0] - timedelta(days=1), days[1] + timedelta(days=1))
+    )
+    return rows.filter((ds.field("timestamp") >= first) & (ds.field("timestamp") < end))
 
 
 def _dataset(lake: LakePaths, table: Table, days: list[str] | None = None) -> pa.Table | ds.Dataset:

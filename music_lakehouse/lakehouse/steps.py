@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from music_lakehouse.lakehouse.changes import Changes, find_changes, forget_positions, record_positions
@@ -18,13 +18,29 @@ class Step:
 
     `update` takes from the changes only the keys that they touch, reads the sources' present state for these, and makes
     the table equal to it: it may be killed, repeated, or told that everything changed, and the table is the same.
-    `after` are tables that have to be up to date before, though a change in them touches nothing here.
+    `after` are tables that have to be up to date before, though a change in them touches nothing here. `reads_all`
+    says that even for a small change it reads all of its sources.
     """
 
     table: Table
     sources: tuple[Table, ...]
     update: Callable[[Lake, Changes], Written]
     after: tuple[Table, ...] = ()
+    reads_all: bool = False
+
+
+def in_stages(steps: Iterable[Step]) -> list[list[Step]]:
+    """The steps in stages: those of one stage need nothing of each other, only of stages before.
+
+    In: the steps in an order in which they may run. Out: steps that read all of their sources have stages of their own.
+    """
+    depth_of: dict[Table, int] = {}
+    stages: dict[tuple[int, bool], list[Step]] = {}
+    for step in steps:
+        before = [depth_of[table] for table in (*step.sources, *step.after) if table in depth_of]
+        depth_of[step.table] = depth = max(before, default=-1) + 1
+        stages.setdefault((depth, step.reads_all), []).append(step)
+    return [stages[place] for place in sorted(stages)]
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,8 @@ class Work:
     step: Step
     changes: Changes
     created: bool
+    rows: int | None
+    """About how many rows will be read; None where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +68,9 @@ def find_work(lake: Lake, step: Step) -> Work:
     created = lake.create(step.table)
     if created:
         forget_positions(lake, step.table.full_name)
-    return Work(step, find_changes(lake, step.table.full_name, step.sources), created)
+    changes = find_changes(lake, step.table.full_name, step.sources)
+    rows = sum(map(lake.rows, step.sources)) if changes and step.reads_all else changes.count
+    return Work(step, changes, created, rows)
 
 
 def do_work(lake: Lake, work: Work) -> StepReport:
@@ -67,5 +87,5 @@ def do_work(lake: Lake, work: Work) -> StepReport:
 def run_step(lake: Lake, step: Step) -> StepReport:
     """Bring the step's table up to its sources' present state."""
     work = find_work(lake, step)
-    lake.expect(work.changes.count)
+    lake.expect(work.rows)
     return do_work(lake, work)

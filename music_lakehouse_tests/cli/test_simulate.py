@@ -128,5 +128,7 @@ def test_recorded_files_are_replayed_as_they_are(command: Command, topics: Calla
     ran = command("replay", "recording")
 
     assert ran.code == 0
-    lines = {topic: len(Path("recording", f"{topic}.jsonl").read_bytes().splitlines()) for topic in TOPICS}
+    files = {topic: Path("recording", f"{topic}.jsonl") for topic in TOPICS}
+    lines = {topic: len(f.read_bytes().splitlines()) if f.exists() else 0 for topic, f in files.items()}
+    assert sum(lines.values()) > 500
     assert topics() == lines

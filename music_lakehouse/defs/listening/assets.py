@@ -8,23 +8,6 @@ import dagster as dg
 from music_lakehouse.defs.listening import lineage, parsing
 from music_lakehouse.defs.listening.catalog import find_table
 from music_lakehouse.defs.listening.checks import CHECKS
-from music_lakehouse.defs.listening.gold_tables import (
-    ACTIVE_USERS,
-    ARTIST_POPULARITY,
-    DAILY_LOCATION_SUMMARY,
-    DAILY_USER_SUMMARY,
-    FACT_STREAMS,
-    WIDE_STREAMS,
-)
-from music_lakehouse.defs.listening.silver_tables import (
-    DIM_ARTISTS,
-    DIM_DATETIME,
-    DIM_LOCATION,
-    DIM_SONGS,
-    DIM_USERS,
-    USER_PROFILES,
-    USER_SESSIONS,
-)
 from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import (
     BRONZE,
@@ -54,7 +37,7 @@ from music_lakehouse.lakehouse import kafka_ingest
 from music_lakehouse.lakehouse.kafka_ingest import ingest_topic
 from music_lakehouse.lakehouse.lake import MOST_ROWS_OF_A_SMALL_CHANGE, LakePaths
 from music_lakehouse.lakehouse.reference import Reference, load_reference
-from music_lakehouse.lakehouse.steps import do_work, find_work
+from music_lakehouse.lakehouse.steps import Step, do_work, find_work, in_stages
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.resources.files import ReferenceFiles
 from music_lakehouse.resources.kafka import KafkaResource
@@ -230,13 +213,12 @@ def references(
     yield from side_by_side(context, lake, by_table, load)
 
 
-def _build_stage(name: str, description: str, tables: Sequence[Table]) -> dg.AssetsDefinition:
-    """Tables of which none is another's source."""
-    steps = [STEPS[table] for table in tables]
+def _build_stage(name: str, steps: Sequence[Step]) -> dg.AssetsDefinition:
+    """The tables of steps of which none is another's source."""
+    tables = [step.table for step in steps]
 
     @dg.multi_asset(
         name=name,
-        description=description,
         specs=[_spec(s.table, [asset_key(source) for source in (*s.sources, *s.after)]) for s in steps],
         check_specs=[spec for s in steps for spec in check_specs(s.table, checks=CHECKS[s.table])],
         can_subset=True,
@@ -265,27 +247,15 @@ def _build_stage(name: str, description: str, tables: Sequence[Table]) -> dg.Ass
                 },
             )
 
-        counts = [found.changes.count for found in work.values()]
+        counts = [found.rows for found in work.values()]
         lake.expect(None if None in counts else max(filter(None, counts), default=0))
         yield from side_by_side(context, lake, work, keep)
 
     return kept
 
 
-STAGES = [
-    _build_stage(
-        "dimensions",
-        "What follows from bronze alone, each by what changed.",
-        (DIM_USERS, USER_SESSIONS, DIM_SONGS, DIM_ARTISTS, DIM_LOCATION, DIM_DATETIME),
-    ),
-    _build_stage("facts", "What needs the dimensions' keys.", (FACT_STREAMS, USER_PROFILES)),
-    _build_stage("wide", "What people read.", (WIDE_STREAMS, ACTIVE_USERS)),
-    _build_stage(
-        "summaries",
-        "Sums of wide_streams, by the days and artists that changed.",
-        (DAILY_USER_SUMMARY, DAILY_LOCATION_SUMMARY, ARTIST_POPULARITY),
-    ),
-]
+STAGE_NAMES = ("dimensions", "facts", "wide", "summaries", "popularity")
+STAGES = [_build_stage(name, steps) for name, steps in zip(STAGE_NAMES, in_stages(STEPS.values()), strict=True)]
 
 KAFKA_TOPICS = [
     dg.AssetSpec(

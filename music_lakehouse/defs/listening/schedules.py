@@ -44,6 +44,6 @@ def reference_files_schedule(
     return dg.RunRequest(
         asset_selection=sorted(selection),
         # Without these, the audit's checks of the tables would run too.
-        asset_check_keys=[key for asset in written if asset.key in selection for key in asset.check_keys],
+        asset_check_keys=[key for asset in written for key in asset.check_keys if key.asset_key in selection],
         tags={"reference_files": ", ".join(reference.file_name for reference in changed)},
     )

@@ -73,9 +73,16 @@ def test_the_run_is_a_part_of_the_pipeline_without_the_audit(place: Place) -> No
     part = defs.resolve_job_def("streaming_pipeline").get_subset(
         asset_selection=set(request.asset_selection or ()), asset_check_selection=set(request.asset_check_keys or ())
     )
-    steps = {node.name for node in part.nodes}
-    assert "silver__dim_songs" in steps
-    assert steps == {key.to_python_identifier() for key in request.asset_selection or ()}
+    assert dg.AssetKey(["silver", "dim_songs"]) in part.asset_layer.selected_asset_keys
+    assert part.asset_layer.selected_asset_keys == set(request.asset_selection or ())
+    assert {node.name for node in part.nodes} == {
+        "references",
+        "dimensions",
+        "facts",
+        "wide",
+        "summaries",
+        "popularity",
+    }
 
 
 def test_files_that_were_loaded_don_t_run_again_until_they_change(place: Place) -> None:

@@ -60,6 +60,6 @@ def _update_active_users(lake: Lake, changes: Changes) -> Written:
 STEPS = (
     _daily(DAILY_USER_SUMMARY, summaries.daily_user_summary),
     _daily(DAILY_LOCATION_SUMMARY, summaries.daily_location_summary),
-    Step(ARTIST_POPULARITY, (WIDE_STREAMS,), _update_artist_popularity),
+    Step(ARTIST_POPULARITY, (WIDE_STREAMS,), _update_artist_popularity, reads_all=True),
     Step(ACTIVE_USERS, (*ALL_BRONZE, USER_PROFILES, USER_SESSIONS), _update_active_users),
 )

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from music_lakehouse.lakehouse.changes import Changes, read_positions
+from music_lakehouse.lakehouse.lake import LARGE_CHANGE, MOST_ROWS_OF_A_SMALL_CHANGE, SMALL_CHANGE, Lake
+from music_lakehouse.lakehouse.steps import Step, find_work, in_stages, run_step
+from music_lakehouse.lakehouse.upsert import Written, make_equal
+from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, items, version
+
+SONGS, USERS, FACTS, WIDE = (replace(ITEMS, name=name) for name in ("songs", "users", "facts", "wide"))
+
+
+def _nothing(_lake: Lake, _changes: Changes) -> Written:
+    return Written()
+
+
+def test_steps_of_one_stage_need_nothing_of_each_other() -> None:
+    songs, users = Step(SONGS, (ITEMS,), _nothing), Step(USERS, (ITEMS,), _nothing)
+    facts = Step(FACTS, (ITEMS, USERS), _nothing, after=(SONGS,))
+    wide = Step(WIDE, (FACTS, SONGS), _nothing)
+    assert in_stages([songs, users, facts, wide]) == [[songs, users], [facts], [wide]]
+    assert in_stages([]) == []
+    slow = Step(replace(ITEMS, name="slow"), (ITEMS,), _nothing, reads_all=True)
+    assert in_stages([slow, songs, facts]) == [[songs], [slow], [facts]]
+
+
+@pytest.mark.spark
+def test_how_many_rows_changed_is_read_off_the_log_whoever_wrote_them(lake: Lake) -> None:
+    step = Step(replace(ITEMS, name="copy"), (ITEMS,), _nothing)
+
+    def expected() -> int | None:
+        return find_work(lake, step).changes.count
+
+    assert expected() == 0, "no source yet"
+    lake.create(ITEMS)
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0), (2, "a", MONDAY, 2.0)), ITEMS)
+    assert expected() == 2, "all rows of a source that is new"
+    run_step(lake, step)
+    assert expected() == 0
+    lake.append(items(lake.spark, (3, "a", MONDAY, 3.0)), ITEMS)
+    assert find_work(lake, replace(step, reads_all=True)).rows == 3, "it will read all of them"
+    assert find_work(lake, step).rows == 1
+    make_equal(lake, ITEMS, items(lake.spark, (1, "a", MONDAY, 1.5), (4, "a", MONDAY, 4.0)))
+    assert expected() == 3, "one by Spark, two through delta-rs"
+    lake.spark.sql(f"DELETE FROM delta.`{lake.path(ITEMS)}` WHERE id = 4")
+    assert expected() is None, "a commit of a kind that nobody here writes"
+
+
+@pytest.mark.spark
+def test_a_change_without_rows_is_taken_without_asking_the_step(lake: Lake) -> None:
+    asked: list[str] = []
+
+    def update(_lake: Lake, changes: Changes) -> Written:
+        asked.append(str(changes.count))
+        return Written()
+
+    step = Step(replace(ITEMS, name="copy"), (ITEMS,), update)
+    lake.create(ITEMS)
+    for number in (1, 2):
+        lake.append(items(lake.spark, (number, "a", MONDAY, 1.0)), ITEMS)
+    run_step(lake, step)
+    table = lake.open(ITEMS)
+    assert table is not None
+    assert table.optimize.compact()["numFilesRemoved"] == 2
+    assert run_step(lake, step).changes, "the compaction is a version of its own"
+    assert asked == ["2"]
+    assert read_positions(lake, "silver.copy")[ITEMS.full_name].version == version(lake)
+
+
+@pytest.mark.spark
+def test_the_session_is_set_by_how_many_rows_are_expected(lake: Lake) -> None:
+    def set_as(settings: dict[str, str]) -> bool:
+        return all(lake.spark.conf.get(name) == value for name, value in settings.items())
+
+    for rows, small in ((MOST_ROWS_OF_A_SMALL_CHANGE, True), (MOST_ROWS_OF_A_SMALL_CHANGE + 1, False), (None, False)):
+        lake.expect(rows)
+        assert lake.small == small
+        assert set_as(SMALL_CHANGE if small else LARGE_CHANGE)
+    lake.expect(0)
+    assert lake.small
