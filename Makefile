@@ -19,8 +19,8 @@ demo: setup ## simulate a week of music, run the pipeline, show the tables
 dev: setup ## Kafka broker and Dagster's UI
 	@$(BIN)/music-lakehouse dev
 
-test: setup ## all tests but the slow ones and those that kill and break things
-	@$(PYTEST) -m "not slow and not chaos"
+test: setup ## all tests but the long histories and the many more seeds and kill points of test-full
+	@$(PYTEST) -m "not slow"
 
 test-chaos: setup ## tests that kill processes, fill disks and lose checkpoints
 	@$(PYTEST) -m "chaos and not slow"

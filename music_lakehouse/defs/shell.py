@@ -99,10 +99,19 @@ def side_by_side(
     finally:
         # After an interrupt nobody waits: the session's end will end what still runs.
         pool.shutdown(wait=False, cancel_futures=True)
-    for error in errors[1:]:
-        context.log.error(str(error))
     if errors:
-        raise errors[0]
+        raise _as_one(context, errors)
+
+
+def _as_one(context: dg.AssetExecutionContext, errors: Sequence[BaseException]) -> BaseException:
+    """The first error; with the texts of all where they are of one kind of ours. Others are logged."""
+    first, texts = errors[0], dict.fromkeys(map(str, errors))
+    kinds = {type(error) for error in errors}
+    if len(texts) > 1 and len(kinds) == 1 and type(first).__module__.startswith("music_lakehouse."):
+        return type(first)("; ".join(texts))
+    for error in errors[1:]:
+        context.log.error(f"{type(error).__name__}: {error}")
+    return first
 
 
 def _selected_checks(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> dg.MaterializeResult:

@@ -13,7 +13,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Measured:
-    """What one way took: seconds of the full load in a new process, of each warm increment, and of its steps."""
+    """What one way took: seconds of the full load in a new process, of each warm increment, and of its tables."""
 
     way: str
     events: int
@@ -69,10 +69,10 @@ def page(measured: list[Measured], increment: int) -> str:
     for m in measured:
         if m.steps_of_increment:
             lines += ["", f"## Where the time goes, {m.events:,} events", ""]
+            lines += ["Of an increment the times overlap: tables of one stage are kept side by side.", ""]
             lines += ["| table | full load | increment |", "|---|---:|---:|"]
             steps = sorted(m.steps_of_increment.items(), key=lambda item: -item[1])
             lines += [
-                f"| {name.replace('__', '.')} | {m.steps_of_full_load.get(name, 0):.2f} s | {seconds:.2f} s |"
-                for name, seconds in steps
+                f"| {name} | {m.steps_of_full_load.get(name, 0):.2f} s | {seconds:.2f} s |" for name, seconds in steps
             ]
     return "\n".join(lines) + "\n"

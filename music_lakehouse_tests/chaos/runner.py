@@ -10,6 +10,7 @@ succeeded, and its errors. With tables (`layer.table`) only these are materializ
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import signal
@@ -50,50 +51,59 @@ class Fault:
         return {FAULT_VARIABLE: json.dumps(asdict(self))}
 
 
-def _points() -> dict[str, tuple[Any, str, Callable[..., str]]]:
-    """By name: the function's owner, its name, and which table (`layer.table`) a call of it concerns."""
+def _points() -> dict[str, list[tuple[Any, str, Callable[..., str]]]]:
+    """By name: functions' owners, their names, and which table (`layer.table`) a call concerns."""
     from music_lakehouse.defs.listening import parsing
     from music_lakehouse.lakehouse import kafka_ingest, kafka_positions, steps, upsert
     from music_lakehouse.lakehouse.lake import Lake
 
+    def third(_: Any, __: Any, table: Any) -> str:
+        return str(table.full_name)
+
+    def second(_: Any, table: Any, *__: Any) -> str:
+        return str(table.full_name)
+
     return {
-        "create": (Lake, "create", lambda _, table: table.full_name),
-        "append": (Lake, "append", lambda _, __, table: table.full_name),
-        "merge": (upsert, "_merge", lambda _, table, *__: table.full_name),
-        "record_positions": (steps, "record_positions", lambda _, changes: changes.step),
-        "record_read_up_to": (kafka_positions, "record_read_up_to", lambda _, table, *__: table.full_name),
-        "ingest_batches": (kafka_ingest, "drain", lambda _, path: "raw." + Path(path).name),
-        "parse_batch": (parsing, "_write_batch", lambda _, topic, __: f"bronze.{topic}"),
+        "create": [(Lake, "create", second)],
+        # Few rows are written in another way than many.
+        "append": [(Lake, "append", third), (Lake, "append_few", third)],
+        "merge": [(upsert, "_merge", second), (upsert, "_merge_few", second)],
+        "record_positions": [(steps, "record_positions", lambda _, changes: changes.step)],
+        "record_read_up_to": [(kafka_positions, "record_read_up_to", second)],
+        "ingest_batches": [(kafka_ingest, "drain", lambda _, path: "raw." + Path(path).name)],
+        "parse_batch": [(parsing, "_write_batch", lambda _, topic, __: f"bronze.{topic}")],
     }
 
 
 def install(fault: Fault, lake_root: Path) -> None:
-    """Wrap the fault's function so that the fault happens."""
-    owner, name, table_of = _points()[fault.point]
-    wrapped = getattr(owner, name)
-    calls = 0
+    """Wrap the fault's functions so that the fault happens."""
+    # Tables of a stage are worked on in threads of their own.
+    calls, counting = itertools.count(1), threading.Lock()
 
-    @functools.wraps(wrapped)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        table = table_of(*args, **kwargs)
-        if fault.table in (None, table):
-            calls += 1
-        if calls != fault.call or fault.table not in (None, table):
-            return wrapped(*args, **kwargs)
-        if fault.moment == "before":
-            strike(fault)
-        elif fault.moment == "during":
-            threading.Timer(fault.milliseconds / 1000, strike, [fault]).start()
-        elif fault.moment == "at_commit":
-            log = lake_root.joinpath(*table.split("."), "_delta_log")
-            threading.Thread(target=_strike_at_commit, args=(fault, log, len(_commits(log))), daemon=True).start()
-        result = wrapped(*args, **kwargs)
-        if fault.moment == "after":
-            strike(fault)
-        return result
+    def wrap(wrapped: Callable[..., Any], table_of: Callable[..., str]) -> Callable[..., Any]:
+        @functools.wraps(wrapped)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            table = table_of(*args, **kwargs)
+            with counting:
+                meant = fault.table in (None, table) and next(calls) == fault.call
+            if not meant:
+                return wrapped(*args, **kwargs)
+            if fault.moment == "before":
+                strike(fault)
+            elif fault.moment == "during":
+                threading.Timer(fault.milliseconds / 1000, strike, [fault]).start()
+            elif fault.moment == "at_commit":
+                log = lake_root.joinpath(*table.split("."), "_delta_log")
+                threading.Thread(target=_strike_at_commit, args=(fault, log, len(_commits(log))), daemon=True).start()
+            result = wrapped(*args, **kwargs)
+            if fault.moment == "after":
+                strike(fault)
+            return result
 
-    setattr(owner, name, wrapper)
+        return wrapper
+
+    for owner, name, table_of in _points()[fault.point]:
+        setattr(owner, name, wrap(getattr(owner, name), table_of))
 
 
 def _strike_at_commit(fault: Fault, log: Path, commits: int) -> None:
