@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from functools import wraps
 from typing import Any
 
@@ -87,7 +87,7 @@ def side_by_side(
     error is raised.
     """
     selected = [table for table in tables if asset_key(table) in context.selected_asset_keys]
-    pool = ThreadPoolExecutor(MOST_AT_ONCE if lake.small else 1)
+    pool = lake.pool(MOST_AT_ONCE if lake.small else 1)
     errors = []
     try:
         for done in as_completed([pool.submit(work, table) for table in selected]):
@@ -97,7 +97,7 @@ def side_by_side(
             else:
                 yield _selected_checks(context, done.result())
     finally:
-        # After an interrupt nobody waits: the session's end will end what still runs.
+        # After an interrupt nobody waits here: the session ends first, and with it what still runs.
         pool.shutdown(wait=False, cancel_futures=True)
     if errors:
         raise _as_one(context, errors)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from threading import RLock
 
 import pyarrow as pa
@@ -36,7 +36,7 @@ LARGE_CHANGE = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class LakePaths:
     """Where a lake's tables and checkpoints lie; `root` is an absolute path or a URI, without a trailing slash."""
 
@@ -64,7 +64,7 @@ class LakePaths:
         return 0 if found is None else int(found.count())
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Lake(LakePaths):
     """A lake that can be written: `spark` is a classic or a Spark Connect session with Delta.
 
@@ -73,10 +73,14 @@ class Lake(LakePaths):
     """
 
     spark: SparkSession
-
-    @cached_property
-    def _opened(self) -> dict[Table, DeltaTable]:
-        return {}
+    small: bool = field(default=False, init=False)
+    """Whether few rows are expected."""
+    _opened: dict[Table, DeltaTable] = field(default_factory=dict, init=False, repr=False)
+    _shared: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _pools: list[ThreadPoolExecutor] = field(default_factory=list, init=False, repr=False)
+    _locks: defaultdict[Table, RLock] = field(default_factory=lambda: defaultdict(RLock), init=False, repr=False)
+    _sharing: RLock = field(default_factory=RLock, init=False, repr=False)
+    _locking: RLock = field(default_factory=RLock, init=False, repr=False)
 
     def open(self, table: Table) -> DeltaTable | None:
         found = self._opened.get(table)
@@ -88,20 +92,28 @@ class Lake(LakePaths):
             self._opened[table] = found
         return found
 
+    def present(self, table: Table) -> DeltaTable:
+        """The table through delta-rs, at its newest version. Raises LookupError where it isn't there."""
+        found = self.open(table)
+        if found is None:
+            raise LookupError(f"there is no table at {self.path(table)}: it is made before rows are written")
+        return found
+
     def create(self, table: Table) -> bool:
         """Make the table, empty, where it doesn't exist; say whether it was made."""
-        if table in self._opened or self.open(table) is not None:
-            return False
-        self._opened[table] = DeltaTable.create(
-            delta.native_uri(self.path(table)),
-            table.arrow_schema,
-            partition_by=list(table.partition_by) or None,
-            description=table.description,
-            configuration=table.all_properties,
-            storage_options=delta.storage_options(),
-            raise_if_key_not_exists=False,
-        )
-        return True
+        with self.writing(table):
+            if table in self._opened or self.open(table) is not None:
+                return False
+            self._opened[table] = DeltaTable.create(
+                delta.native_uri(self.path(table)),
+                table.arrow_schema,
+                partition_by=list(table.partition_by) or None,
+                description=table.description,
+                configuration=table.all_properties,
+                storage_options=delta.storage_options(),
+                raise_if_key_not_exists=False,
+            )
+            return True
 
     def expect(self, rows: int | None) -> None:
         """Prepare the session for work on about so many changed rows; None: nobody knows.
@@ -109,35 +121,24 @@ class Lake(LakePaths):
         For few rows Spark spends its time on planning and on compiling code: so these are planned once, not again after
         every stage, and not compiled.
         """
-        self._workload["small"] = rows is not None and rows <= MOST_ROWS_OF_A_SMALL_CHANGE
+        self.small = rows is not None and rows <= MOST_ROWS_OF_A_SMALL_CHANGE
         for name, value in (SMALL_CHANGE if self.small else LARGE_CHANGE).items():
             self.spark.conf.set(name, value)
 
-    @property
-    def small(self) -> bool:
-        """Whether few rows are expected."""
-        return self._workload.get("small", False)
+    def pool(self, threads: int) -> ThreadPoolExecutor:
+        """Threads for work on this lake; `join` waits for them."""
+        self._pools.append(ThreadPoolExecutor(threads))
+        return self._pools[-1]
 
-    @cached_property
-    def _workload(self) -> dict[str, bool]:
-        return {}
-
-    @cached_property
-    def _shared(self) -> dict[str, DataFrame]:
-        return {}
-
-    @cached_property
-    def _sharing(self) -> RLock:
-        return RLock()
-
-    @cached_property
-    def _writing(self) -> defaultdict[Table, RLock]:
-        return defaultdict(RLock)
+    def join(self) -> None:
+        """Wait until no thread works on the lake any more: before that, one may still commit."""
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
 
     def writing(self, table: Table) -> RLock:
-        """The lock for what reads a table in order to add to it, where several threads do."""
-        with self._sharing:
-            return self._writing[table]
+        """The lock for what looks at a table in order to make it or to add to it, where several threads do."""
+        with self._locking:
+            return self._locks[table]
 
     def shared(self, name: str, build: Callable[[], DataFrame]) -> DataFrame:
         """The frame of that name, built and cached at its first use: for what several steps of a run read."""
@@ -148,7 +149,7 @@ class Lake(LakePaths):
 
     def release(self) -> None:
         """Let the shared frames go."""
-        for frame in self._shared.values():
+        for frame in list(self._shared.values()):
             frame.unpersist()
         self._shared.clear()
 
@@ -170,7 +171,7 @@ class Lake(LakePaths):
 
     def append_few(self, rows: pa.Table, table: Table) -> None:
         """Append rows that are here, of the declared columns and types, in one commit."""
-        write_deltalake(self.open(table) or self.path(table), rows, mode="append")
+        write_deltalake(self.present(table), rows, mode="append")
 
 
 def conform(rows: DataFrame, table: Table) -> DataFrame:

@@ -125,14 +125,12 @@ def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | None) ->
 
 
 def _merge_few(lake: Lake, table: Table, changed: pa.Table, within: Days | None) -> None:
-    found = lake.open(table)
-    if found is None:
-        raise LookupError(f"{table.full_name} is gone while its rows are written")
     match = " AND ".join(f'(t."{key}" IS NOT DISTINCT FROM s."{key}")' for key in table.key)
     pruned = "" if within is None else " AND ({})".format(within.predicate("t", quote='"'))
     rows = {f'"{name}"': f's."{name}"' for name in table.column_names}
     (
-        found.merge(changed, predicate=match + pruned, source_alias="s", target_alias="t")
+        lake.present(table)
+        .merge(changed, predicate=match + pruned, source_alias="s", target_alias="t")
         .when_matched_delete(predicate=f"s.{OPERATION} = 'delete'")
         .when_matched_update(rows)
         .when_not_matched_insert(rows)

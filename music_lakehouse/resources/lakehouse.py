@@ -40,13 +40,15 @@ class LakehouseResource(dg.ConfigurableResource):
         return self._lake
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        if self._lake is not None:
-            self._lake.release()
-            self._lake = None
+        lake, self._lake = self._lake, None
+        if lake is not None:
+            lake.release()
         if self._lock is not None:
-            # The session first: as long as it lives it may still commit.
+            # The session first, and then the threads that used it: as long as they live they may still commit.
             try:
                 self.spark.close()
+                if lake is not None:
+                    lake.join()
             finally:
                 self._lock.release()
                 self._lock = None
