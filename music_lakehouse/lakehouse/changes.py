@@ -8,7 +8,7 @@ are harmless, because steps take only keys from changes and read the present sta
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any
@@ -50,6 +50,8 @@ class Change:
     source: Table
     state: delta.TableState
     since: int | None
+    commits: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    """What the log says of the commits after `since`."""
 
     @property
     def full(self) -> bool:
@@ -75,23 +77,14 @@ class Change:
     @property
     def append_only(self) -> bool:
         """Whether the log says that rows were only added: then all rows are inserts, and none was added twice."""
-        return self._commits is not None and all(map(delta.is_append, self._commits))
+        return self.since is not None and all(map(delta.is_append, self.commits))
 
     @property
     def count(self) -> int | None:
         """About how many rows there are, by the log alone; None where it doesn't say."""
         if self.since is None:
             return self.lake.rows(self.source)
-        counts = [delta.rows_of(commit) for commit in self._commits or ()]
-        known = [count for count in counts if count is not None]
-        return sum(known) if self._commits is not None and len(known) == len(counts) else None
-
-    @cached_property
-    def _commits(self) -> list[dict[str, Any]] | None:
-        found = self.lake.open(self.source)
-        if self.since is None or found is None:
-            return None
-        return delta.commits_after(found, self.since, self.state.version)
+        return total(map(delta.rows_of, self.commits))
 
     @property
     def inserted(self) -> DataFrame:
@@ -120,9 +113,7 @@ class Changes:
     @property
     def count(self) -> int | None:
         """About how many rows there are; None where the log doesn't say."""
-        counts = [change.count for change in self.by_source.values()]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
+        return total(change.count for change in self.by_source.values())
 
     def described(self) -> dict[str, str]:
         """Source by name, with the versions taken, for a run's metadata."""
@@ -130,6 +121,12 @@ class Changes:
             change.source.full_name: f"{'all' if change.since is None else change.since + 1}..{change.state.version}"
             for change in self.by_source.values()
         }
+
+
+def total(counts: Iterable[int | None]) -> int | None:
+    """The counts' sum; None where one of them isn't known."""
+    known = list(counts)
+    return None if None in known else sum(filter(None, known))
 
 
 def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
@@ -143,10 +140,9 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
         known = positions.get(source.full_name)
         if known is not None and known == state:
             continue
-        since = known.version if known is not None and known.table_id == state.table_id else None
-        if since is not None and not (since < state.version and _feed_reaches(lake, source, since, state.version)):
-            since = None
-        found[source] = Change(lake, source, state, since)
+        commits = _commits_behind(lake, source, known, state)
+        since = known.version if known is not None and commits else None
+        found[source] = Change(lake, source, state, since, tuple(commits or ()))
     return Changes(step, found)
 
 
@@ -187,10 +183,16 @@ def forget_positions(lake: LakePaths, step: str) -> None:
     replace_records(lake, POSITIONS, [], partition=step)
 
 
-def _feed_reaches(lake: Lake, source: Table, since: int, version: int) -> bool:
+def _commits_behind(
+    lake: Lake, source: Table, known: delta.TableState | None, state: delta.TableState
+) -> list[dict[str, Any]] | None:
+    """The commits behind a position; None or none where the change feed doesn't reach from it to the present state."""
     found = lake.open(source)
-    commits = None if found is None else delta.commits_after(found, since, version)
+    if found is None or known is None or known.table_id != state.table_id:
+        return None
+    commits = delta.commits_after(found, known.version, state.version)
     oldest_wanted = datetime.now(timezone.utc) - FEED_RETENTION
-    return commits is not None and all(
+    reaches = commits is not None and all(
         datetime.fromtimestamp(commit["timestamp"] / 1000, timezone.utc) > oldest_wanted for commit in commits
     )
+    return commits if reaches else None

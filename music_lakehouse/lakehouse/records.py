@@ -38,7 +38,7 @@ def append_records(lake: LakePaths, table: Table, rows: Sequence[Record]) -> Non
     if not rows:
         return
     with _WRITING:
-        _write(lake, table, rows, mode="append", predicate=None)
+        _write(lake, table, rows)
         written = lake.open(table)
         if written is not None and written.version() % VERSIONS_A_FILE == 0:
             written.optimize.compact()
@@ -47,18 +47,20 @@ def append_records(lake: LakePaths, table: Table, rows: Sequence[Record]) -> Non
 def replace_records(lake: LakePaths, table: Table, rows: Sequence[Record], *, partition: str) -> None:
     """Make the rows the partition's only ones, in one commit."""
     with _WRITING:
-        exists = lake.open(table) is not None
-        predicate = "{} = '{}'".format(table.partition_by[0], partition.replace("'", "''")) if exists else None
-        _write(lake, table, rows, mode="overwrite" if exists else "append", predicate=predicate)
+        predicate = "{} = '{}'".format(table.partition_by[0], partition.replace("'", "''"))
+        _write(lake, table, rows, replace=predicate)
 
 
-def _write(lake: LakePaths, table: Table, rows: Sequence[Record], *, mode: Any, predicate: str | None) -> None:
+def _write(lake: LakePaths, table: Table, rows: Sequence[Record], *, replace: str | None = None) -> None:
+    """Append the rows; `replace` is a predicate of those that they take the place of."""
     found = lake.open(table)
+    replaced = None if found is None else replace
+    mode: Any = "append" if replaced is None else "overwrite"
     write_deltalake(
         delta.native_uri(lake.path(table)) if found is None else found,
         pa.Table.from_pylist([dict(row) for row in rows], schema=table.arrow_schema),
         mode=mode,
-        predicate=predicate,
+        predicate=replaced,
         partition_by=list(table.partition_by) or None,
         storage_options=delta.storage_options() if found is None else None,
     )

@@ -87,15 +87,14 @@ def make_equal(
         changed = conform(desired, table).withColumn(OPERATION, F.lit("insert"))
     else:
         changed = difference(desired, current, table, delete=delete)
-    if lake.small:
-        # The rows themselves are asked for at once: there are hardly ever more.
-        few = _first(changed)
-        if few.num_rows <= MOST_ROWS_AT_ONCE:
-            return _commit(lake, table, few, within)
+    # Where few are expected there are hardly ever more: what is asked for once need not be kept.
+    few = _few(changed) if lake.small else None
+    if few is not None:
+        return _commit(lake, table, few, within)
     changed = changed.persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        few = _first(changed)
-        if few.num_rows <= MOST_ROWS_AT_ONCE:
+        few = None if lake.small else _few(changed)
+        if few is not None:
             return _commit(lake, table, few, within)
         counts = {row[OPERATION]: row["count"] for row in changed.groupBy(OPERATION).count().collect()}
         written = Written(counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
@@ -108,9 +107,10 @@ def make_equal(
         changed.unpersist()
 
 
-def _first(changed: DataFrame) -> pa.Table:
-    """As many rows as can be committed at once, or one more than that."""
-    return changed.limit(MOST_ROWS_AT_ONCE + 1).toArrow()
+def _few(changed: DataFrame) -> pa.Table | None:
+    """The rows, where they can be committed at once; None where they are more."""
+    rows = changed.limit(MOST_ROWS_AT_ONCE + 1).toArrow()
+    return rows if rows.num_rows <= MOST_ROWS_AT_ONCE else None
 
 
 def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | None) -> Written:

@@ -34,6 +34,7 @@ from music_lakehouse.defs.shell import (
     side_by_side,
 )
 from music_lakehouse.lakehouse import kafka_ingest
+from music_lakehouse.lakehouse.changes import total
 from music_lakehouse.lakehouse.kafka_ingest import ingest_topic
 from music_lakehouse.lakehouse.lake import MOST_ROWS_OF_A_SMALL_CHANGE, LakePaths
 from music_lakehouse.lakehouse.reference import Reference, load_reference
@@ -149,8 +150,7 @@ def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> I
             },
         )
 
-    waiting = [parsing.waiting(lake, event) for event in TOPICS]
-    lake.expect(None if None in waiting else sum(filter(None, waiting)))
+    lake.expect(total(parsing.waiting(lake, event) for event in TOPICS))
     yield from side_by_side(context, lake, BRONZE.values(), parse)
 
 

@@ -16,17 +16,6 @@ from music_lakehouse_tests.oracle.examples import ANNA, OSLO, event, listen, mes
 from music_lakehouse_tests.oracle.tables import tables_of
 from music_lakehouse_tests.oracle.values import Row, Tables
 
-ARROW = {
-    "STRING": pa.string(),
-    "BINARY": pa.binary(),
-    "BIGINT": pa.int64(),
-    "INT": pa.int32(),
-    "DOUBLE": pa.float64(),
-    "BOOLEAN": pa.bool_(),
-    "DATE": pa.date32(),
-    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
-    "ARRAY<STRING>": pa.list_(pa.string()),
-}
 SONGS = "song_id,title,artist_name,duration,artist_id\nS1,Tune,Band,180.5,A1\nS2,Air,Band,200,A1\n"
 STATES = "stateCode,stateName\nNY,New York\n"
 NIGHT = 12 * 3_600_000 - 1_800_000
@@ -62,11 +51,10 @@ def write(
     """Make the rows the table's only ones, or add them, in one commit with a change feed."""
     now = datetime.now(timezone.utc)
     late = {"ingestion_timestamp": now, "ingestion_date": now.date(), "_change_type": None}
-    columns = {column.name: ARROW[column.type] for column in table.columns}
-    content = [{name: row.get(name, late.get(name)) for name in columns} for row in rows]
+    content = [{name: row.get(name, late.get(name)) for name in table.column_names} for row in rows]
     write_deltalake(
         lake.path(table),
-        pa.Table.from_pylist(content, schema=pa.schema(columns.items())),
+        pa.Table.from_pylist(content, schema=table.arrow_schema),
         mode=mode,
         partition_by=list(table.partition_by) or None,
         configuration={"delta.enableChangeDataFeed": "true"},

@@ -172,8 +172,7 @@ def _coerced(field: Column) -> SparkColumn:
         case "BOOLEAN":
             return F.when(_kind(field.name) == "BOOLEAN", sent == "true")
         case _:
-            # Only what looks odd is parsed once more, for its kind.
-            return F.when(_looks_like_other_json(sent), F.when(_kind(field.name) == "STRING", sent)).otherwise(sent)
+            return F.when(~_looks_like_other_json(sent) | (_kind(field.name) == "STRING"), sent)
 
 
 def _kind(name: str) -> SparkColumn:
@@ -183,18 +182,16 @@ def _kind(name: str) -> SparkColumn:
 
 def _rescued(fields: Sequence[Column]) -> SparkColumn:
     known = F.array(*(F.lit(field.name) for field in fields))
-    misfit = [F.col(f.name).isNull() & (F.coalesce(_sent(f), F.lit("")) != "") for f in fields]
-    misfits = F.array_compact(F.array(*(F.when(m, F.lit(f.name)) for f, m in zip(fields, misfit, strict=True))))
-    # The object is parsed a second time only where something has to be kept, and its names are looked at one by one
-    # only where there are others than those with a value.
+    misfits = F.array_compact(
+        F.array(*(F.when(F.col(f.name).isNull() & (_sent(f) != ""), F.lit(f.name)) for f in fields))
+    )
+    # The object is parsed a second time only where something has to be kept.
     everything = F.from_json("value", "MAP<STRING, STRING>", _STRICT_JSON)
     kept = F.map_filter(
         everything,
         lambda name, value: value.isNotNull() & (~F.array_contains(known, name) | F.array_contains(misfits, name)),
     )
-    values = reduce(SparkColumn.__add__, (_sent(field).isNotNull().cast("int") for field in fields))
-    unknown = F.when(F.size("_keys") != values, F.size(F.array_except("_keys", known)) > 0).otherwise(False)
-    may_be_some = unknown | reduce(SparkColumn.__or__, misfit)
+    may_be_some = (F.size(F.array_except("_keys", known)) > 0) | (F.size(misfits) > 0)
     return F.when(may_be_some, F.nullif(F.to_json(kept), F.lit("{}")))
 
 
