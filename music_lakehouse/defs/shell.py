@@ -21,6 +21,7 @@ PASSING_ERRORS = (BrokerUnavailableError, LakeLockedError)
 MOST_RETRIES = 4
 FIRST_RETRY_SECONDS = 5.0
 MOST_AT_ONCE = 4
+MOST_LARGE_AT_ONCE = 2
 
 
 def asset_key(table: Table) -> dg.AssetKey:
@@ -82,12 +83,12 @@ def side_by_side(
 ) -> Iterator[dg.MaterializeResult]:
     """Do the work for those of the tables that the run selects, and yield the results as they come.
 
-    Small changes are done at the same time: of each Spark mostly waits for its own planning and for single tasks. Large
-    ones one after another, as each takes all cores and much memory. Where one fails, the others are done before its
-    error is raised.
+    Small changes are done at the same time: of each Spark mostly waits for its own planning and for single tasks. Of
+    large ones two: while one is planned or committed, the other has all cores. Where one fails, the others are done
+    before its error is raised.
     """
     selected = [table for table in tables if asset_key(table) in context.selected_asset_keys]
-    pool = lake.pool(MOST_AT_ONCE if lake.small else 1)
+    pool = lake.pool(MOST_AT_ONCE if lake.small else MOST_LARGE_AT_ONCE)
     errors = []
     try:
         for done in as_completed([pool.submit(work, table) for table in selected]):
@@ -133,7 +134,7 @@ def materialized(
 ) -> dg.MaterializeResult:
     """What a run did to the table: its figures, and its checks over the rows written after the version `since`."""
     outcomes = evaluate(lake, table, checks, since=since, find_table=find_table)
-    record_results(lake, table, context.run_id, rule_results, outcomes)
+    record_results(lake, table, context.run.run_id, rule_results, outcomes)
     state = lake.state(table)
     return dg.MaterializeResult(
         asset_key=asset_key(table),

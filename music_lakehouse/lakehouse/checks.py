@@ -67,12 +67,14 @@ def evaluate(
     since: int | None,
     find_table: Callable[[str], Table],
 ) -> list[Outcome]:
-    """Evaluate the checks over the rows that were written to the table after its version `since`; None: over all.
+    """Evaluate the checks over the rows that were written to the table after its version `since`; None, or -1 where
+    there was no table: over all.
 
     `find_table` gives the declaration of a table that a query names as layer.table.
     """
     if not checks:
         return []
+    since = None if since == -1 else since
     with duckdb.connect() as connection:
         feed = _feed(lake, table, since)
         connection.register("feed", feed)

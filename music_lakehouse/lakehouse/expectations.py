@@ -78,7 +78,9 @@ def failed_rules(rules: Sequence[Rule]) -> SparkColumn:
     names = [F.when(~k, F.lit(rule.name)) for k, rule in zip(kept, rules, strict=True)]
     # Nearly all rows keep all rules, and building an array for each would cost more than the rules do.
     all_kept = reduce(SparkColumn.__and__, kept, F.lit(True))
-    return F.when(all_kept, F.array().cast("array<string>")).otherwise(F.array_compact(F.array(*names)))
+    # array_compact would do, but no code is generated for what takes a lambda, nor for anything beside it.
+    broken = F.array_except(F.array(*names), F.array(F.lit(None).cast("string")))
+    return F.when(all_kept, F.array().cast("array<string>")).otherwise(broken)
 
 
 def mark(rows: DataFrame, rules: Sequence[Rule]) -> DataFrame:

@@ -18,6 +18,8 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.tables import Table
 
 MOST_ROWS_OF_A_SMALL_CHANGE = 50_000
+MOST_ROWS_AT_ONCE = 50_000
+"""Rows that are fetched and committed without Spark."""
 SMALL_CHANGE = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "1",
@@ -165,13 +167,22 @@ class Lake(LakePaths):
     def empty(self, table: Table) -> DataFrame:
         return self.spark.createDataFrame([], table.ddl)
 
-    def append(self, rows: DataFrame, table: Table) -> None:
-        """Append the rows, in the declared order of columns and cast to the declared types, in one commit."""
-        conform(rows, table).write.format("delta").mode("append").save(self.path(table))
+    def append(self, rows: DataFrame, table: Table, *, most: int | None = None) -> None:
+        """Append the rows, in the declared order of columns and cast to the declared types, in one commit.
+
+        Where it is known that there are at most `most`, and that is few, they are fetched and written from here: a
+        commit through Spark takes a second at least.
+        """
+        conformed = conform(rows, table)
+        if most is not None and most <= MOST_ROWS_AT_ONCE:
+            self.append_few(conformed.toArrow(), table)
+        else:
+            conformed.write.format("delta").mode("append").save(self.path(table))
 
     def append_few(self, rows: pa.Table, table: Table) -> None:
         """Append rows that are here, of the declared columns and types, in one commit."""
-        write_deltalake(self.present(table), rows, mode="append")
+        if rows.num_rows:
+            write_deltalake(self.present(table), rows, mode="append")
 
 
 def conform(rows: DataFrame, table: Table) -> DataFrame:

@@ -11,6 +11,9 @@ from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written
 
+MOST_ROWS_READ_AT_ONCE = 20_000_000
+"""Rows of which one process reads a few columns without trouble."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -19,7 +22,7 @@ class Step:
     `update` takes from the changes only the keys that they touch, reads the sources' present state for these, and makes
     the table equal to it: it may be killed, repeated, or told that everything changed, and the table is the same.
     `after` are tables that have to be up to date before, though a change in them touches nothing here. `reads_all`
-    says that even for a small change it reads all of its sources.
+    says that even for a small change it reads all of its sources: where these are long, no change counts as small.
     """
 
     table: Table
@@ -32,15 +35,15 @@ class Step:
 def in_stages(steps: Iterable[Step]) -> list[list[Step]]:
     """The steps in stages: those of one stage need nothing of each other, only of stages before.
 
-    In: the steps in an order in which they may run. Out: steps that read all of their sources have stages of their own.
+    In: the steps in an order in which they may run.
     """
     depth_of: dict[Table, int] = {}
-    stages: dict[tuple[int, bool], list[Step]] = {}
+    stages: dict[int, list[Step]] = {}
     for step in steps:
         before = [depth_of[table] for table in (*step.sources, *step.after) if table in depth_of]
         depth_of[step.table] = depth = max(before, default=-1) + 1
-        stages.setdefault((depth, step.reads_all), []).append(step)
-    return [stages[place] for place in sorted(stages)]
+        stages.setdefault(depth, []).append(step)
+    return [stages[depth] for depth in sorted(stages)]
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Work:
     changes: Changes
     created: bool
     rows: int | None
-    """About how many rows will be read; None where nobody knows."""
+    """About how many rows it is about; None where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,8 @@ def find_work(lake: Lake, step: Step) -> Work:
     if created:
         forget_positions(lake, step.table.full_name)
     changes = find_changes(lake, step.table.full_name, step.sources)
-    rows = sum(map(lake.rows, step.sources)) if changes and step.reads_all else changes.count
-    return Work(step, changes, created, rows)
+    long = step.reads_all and sum(map(lake.rows, step.sources)) > MOST_ROWS_READ_AT_ONCE
+    return Work(step, changes, created, None if changes and long else changes.count)
 
 
 def do_work(lake: Lake, work: Work) -> StepReport:

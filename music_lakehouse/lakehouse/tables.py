@@ -20,6 +20,7 @@ ARROW_TYPES = {
 }
 """The types that a column may have, by their names in Spark SQL."""
 
+_ORDERED = ("TIMESTAMP", "DATE", "BIGINT", "INT")
 CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
 
 
@@ -79,7 +80,17 @@ class Table:
     def all_properties(self) -> dict[str, str]:
         """The Delta table properties with which the table is created."""
         pii = {"contains_pii": "true"} if self.contains_pii else {}
-        return {**CHANGE_FEED, "delta.checkpointInterval": "50", **pii, **self.properties}
+        return {**CHANGE_FEED, "delta.checkpointInterval": "50", **self._statistics, **pii, **self.properties}
+
+    @property
+    def _statistics(self) -> dict[str, str]:
+        """Of times and whole numbers each file's least and greatest value are kept, so that files can be left out by
+        them. Of texts, mostly hashes and names in no order, they would leave out none, and take a third of the time
+        that writing takes."""
+        ordered = [c.name for c in self.columns if c.type in _ORDERED and c.name not in self.partition_by]
+        if not ordered:
+            return {"delta.dataSkippingNumIndexedCols": "0"}
+        return {"delta.dataSkippingStatsColumns": ",".join(ordered)}
 
     @property
     def arrow_schema(self) -> pa.Schema:

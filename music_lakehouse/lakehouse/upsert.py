@@ -13,12 +13,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse.days import Days
-from music_lakehouse.lakehouse.lake import Lake, conform
+from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, Lake, conform
 from music_lakehouse.lakehouse.tables import Table
 
 OPERATION = "_operation"
-MOST_ROWS_AT_ONCE = 50_000
-"""Rows of a difference that are committed without Spark."""
 
 
 @dataclass(frozen=True)

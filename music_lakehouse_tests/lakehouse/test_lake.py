@@ -79,6 +79,7 @@ def test_a_table_is_created_once_with_what_it_declares(lake: Lake) -> None:
     assert table.metadata().configuration == {
         "delta.enableChangeDataFeed": "true",
         "delta.checkpointInterval": "50",
+        "delta.dataSkippingStatsColumns": "id",
         "contains_pii": "true",
     }
     assert [field["metadata"]["comment"] for field in json.loads(table.schema().to_json())["fields"]] == [

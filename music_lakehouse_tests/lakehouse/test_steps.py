@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from music_lakehouse.lakehouse import steps
 from music_lakehouse.lakehouse.changes import Changes, read_positions
 from music_lakehouse.lakehouse.lake import LARGE_CHANGE, MOST_ROWS_OF_A_SMALL_CHANGE, SMALL_CHANGE, Lake
 from music_lakehouse.lakehouse.steps import Step, find_work, in_stages, run_step
@@ -23,12 +24,12 @@ def test_steps_of_one_stage_need_nothing_of_each_other() -> None:
     wide = Step(WIDE, (FACTS, SONGS), _nothing)
     assert in_stages([songs, users, facts, wide]) == [[songs, users], [facts], [wide]]
     assert in_stages([]) == []
-    slow = Step(replace(ITEMS, name="slow"), (ITEMS,), _nothing, reads_all=True)
-    assert in_stages([slow, songs, facts]) == [[songs], [slow], [facts]]
 
 
 @pytest.mark.spark
-def test_how_many_rows_changed_is_read_off_the_log_whoever_wrote_them(lake: Lake) -> None:
+def test_how_many_rows_changed_is_read_off_the_log_whoever_wrote_them(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     step = Step(replace(ITEMS, name="copy"), (ITEMS,), _nothing)
 
     def expected() -> int | None:
@@ -41,8 +42,11 @@ def test_how_many_rows_changed_is_read_off_the_log_whoever_wrote_them(lake: Lake
     run_step(lake, step)
     assert expected() == 0
     lake.append(items(lake.spark, (3, "a", MONDAY, 3.0)), ITEMS)
-    assert find_work(lake, replace(step, reads_all=True)).rows == 3, "it will read all of them"
     assert find_work(lake, step).rows == 1
+    reader = replace(step, reads_all=True)
+    assert find_work(lake, reader).rows == 1
+    monkeypatch.setattr(steps, "MOST_ROWS_READ_AT_ONCE", 2)
+    assert find_work(lake, reader).rows is None, "it reads more than can be taken for few"
     make_equal(lake, ITEMS, items(lake.spark, (1, "a", MONDAY, 1.5), (4, "a", MONDAY, 4.0)))
     assert expected() == 3, "one by Spark, two through delta-rs"
     lake.spark.sql(f"DELETE FROM delta.`{lake.path(ITEMS)}` WHERE id = 4")

@@ -254,7 +254,7 @@ def _build_stage(name: str, steps: Sequence[Step]) -> dg.AssetsDefinition:
     return kept
 
 
-STAGE_NAMES = ("dimensions", "facts", "wide", "summaries", "popularity")
+STAGE_NAMES = ("dimensions", "facts", "wide", "summaries")
 STAGES = [_build_stage(name, steps) for name, steps in zip(STAGE_NAMES, in_stages(STEPS.values()), strict=True)]
 
 KAFKA_TOPICS = [

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
-from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
@@ -24,6 +22,37 @@ from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, cou
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Table
+
+_MESSAGE = ("kafka_topic_id", "kafka_partition", "kafka_offset")
+
+
+class OffsetRange(NamedTuple):
+    """Offsets of a partition, both ends inclusive, and how many messages lie between them."""
+
+    topic_id: str
+    partition: int
+    first: int
+    last: int
+    messages: int
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """The offsets between which a batch's messages lie."""
+
+    ranges: tuple[OffsetRange, ...]
+
+    @property
+    def messages(self) -> int:
+        return sum(r.messages for r in self.ranges)
+
+    @property
+    def predicate(self) -> str:
+        return " OR ".join(
+            f"(kafka_topic_id = '{r.topic_id}' AND kafka_partition = {r.partition} "
+            f"AND kafka_offset BETWEEN {r.first} AND {r.last})"
+            for r in self.ranges
+        )
 
 
 @dataclass
@@ -79,63 +108,58 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
         for name, count in _write_batch(lake, topic, batch).items():
             parsed.counts[name] = parsed.counts.get(name, 0) + count
 
-    stream = lake.spark.readStream.format("delta").option("maxBytesPerTrigger", max_bytes)
-    checkpoint = lake.checkpoint(f"{BRONZE[topic].full_name}/{raw.table_id}-{bronze.table_id}")
-    drain(
-        stream.load(lake.path(RAW[topic]))
-        .writeStream.foreachBatch(process)
-        .queryName(BRONZE[topic].full_name)
-        .option("checkpointLocation", without_damage(checkpoint))
-    )
+    if waiting(lake, topic) != 0:
+        stream = lake.spark.readStream.format("delta").option("maxBytesPerTrigger", max_bytes)
+        checkpoint = lake.checkpoint(f"{bronze_name}/{raw.table_id}-{bronze.table_id}")
+        drain(
+            stream.load(lake.path(RAW[topic]))
+            .writeStream.foreachBatch(process)
+            .queryName(bronze_name)
+            .option("checkpointLocation", without_damage(checkpoint))
+        )
     record_source_position(lake, bronze_name, RAW[topic].full_name, raw)
     parsed.seconds = time.monotonic() - started
     return parsed
 
 
 def _write_batch(lake: Lake, topic: str, batch: DataFrame) -> dict[str, int]:
-    marked = events.parse(batch, topic).persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        ranges, counts = _look_at(marked, topic)
-        if counts["rows"] > counts["_refused"]:
-            _append_new(lake, BRONZE[topic], events.valid(marked, topic), ranges)
-        if counts["_refused"]:
-            _append_new(lake, QUARANTINE, events.refused(marked, topic), ranges)
-        return counts
-    finally:
-        marked.unpersist()
-
-
-def _look_at(marked: DataFrame, topic: str) -> tuple[Sequence[Any], dict[str, int]]:
-    """One pass over a batch: the offsets in it by topic id and partition, and its counts."""
-    ranges = (
-        marked.groupBy("kafka_topic_id", "kafka_partition")
-        .agg(
-            F.min("kafka_offset").alias("first"),
-            F.max("kafka_offset").alias("last"),
-            F.count_if(F.size(FAILED_RULES) > 0).alias("_refused"),
-            F.count_if(F.col("_rescued_data").isNotNull() & (F.size(FAILED_RULES) == 0)).alias("_rescued"),
-            *count_failures(events.rules(topic)),
-        )
-        .collect()
+    """Write a batch of raw rows, and return its counts. Each message is parsed and written in one pass; those that are
+    refused, mostly few, once more."""
+    ranges = batch.groupBy("kafka_topic_id", "kafka_partition").agg(
+        F.min("kafka_offset"), F.max("kafka_offset"), F.count("*")
     )
-    names = ["rows", "_refused", "_rescued", *(rule.name for rule in events.rules(topic))]
-    return ranges, {name: sum(row[name] for row in ranges) for name in names}
+    offsets = Offsets(tuple(OffsetRange(*row) for row in ranges.collect()))
+    if not offsets.ranges:
+        return {}
+    seen = Observation()
+    marked = events.parse(batch, topic).observe(
+        seen,
+        F.count_if(F.size(FAILED_RULES) > 0).alias("_refused"),
+        F.count_if(F.col("_rescued_data").isNotNull() & (F.size(FAILED_RULES) == 0)).alias("_rescued"),
+        *count_failures(events.rules(topic)),
+    )
+    _append_new(lake, BRONZE[topic], events.valid(marked, topic), offsets)
+    counts: dict[str, int] = seen.get
+    if counts["_refused"]:
+        refused = _without_those_in(lake, BRONZE[topic], batch, offsets)
+        _append_new(lake, QUARANTINE, events.refused(events.parse(refused, topic), topic), offsets)
+    return counts
 
 
-def _append_new(lake: Lake, table: Table, rows: DataFrame, ranges: Sequence[Any]) -> None:
+def _append_new(lake: Lake, table: Table, rows: DataFrame, offsets: Offsets) -> None:
     """Append the rows whose offsets the table lacks.
 
     Only the files that may hold such offsets are looked at, by their statistics: for a batch that comes the first time
     that is hardly any.
     """
-    offsets = " OR ".join(
-        f"(kafka_topic_id = '{row.kafka_topic_id}' AND kafka_partition = {row.kafka_partition} "
-        f"AND kafka_offset BETWEEN {row['first']} AND {row['last']})"
-        for row in ranges
-    )
-    identity = ["kafka_topic_id", "kafka_partition", "kafka_offset"]
     # Quarantine is common to the queries of all topics, and Delta would take what one adds for what another should see.
     with lake.writing(table):
-        if delta.may_overlap(lake.open(table), "kafka_offset", [(row["first"], row["last"]) for row in ranges]):
-            rows = rows.join(lake.read(table).where(offsets).select(*identity), identity, "left_anti")
-        lake.append(rows, table)
+        lake.append(_without_those_in(lake, table, rows, offsets), table, most=offsets.messages)
+
+
+def _without_those_in(lake: Lake, table: Table, rows: DataFrame, offsets: Offsets) -> DataFrame:
+    """The rows, all within the offsets, without the messages that the table holds."""
+    if not delta.may_overlap(lake.open(table), "kafka_offset", [(r.first, r.last) for r in offsets.ranges]):
+        return rows
+    held = lake.read(table).where(offsets.predicate).select(*_MESSAGE)
+    return rows.join(held, list(_MESSAGE), "left_anti")

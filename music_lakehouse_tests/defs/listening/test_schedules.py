@@ -81,7 +81,6 @@ def test_the_run_is_a_part_of_the_pipeline_without_the_audit(place: Place) -> No
         "facts",
         "wide",
         "summaries",
-        "popularity",
     }
 
 

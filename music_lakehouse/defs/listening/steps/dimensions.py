@@ -12,10 +12,9 @@ from music_lakehouse.defs.listening.silver_tables import (
     DIM_SONGS,
     UNKNOWN_KEY,
 )
-from music_lakehouse.defs.listening.steps.sources import LISTENS, new_listens
+from music_lakehouse.defs.listening.steps.sources import LISTENS, new_events
 from music_lakehouse.defs.listening.tables import REFERENCE_SONGS, REFERENCE_STATES
 from music_lakehouse.defs.listening.transforms import dimensions
-from music_lakehouse.defs.listening.transforms.listens import cleaned_listens
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.steps import Step
@@ -24,60 +23,64 @@ from music_lakehouse.lakehouse.upsert import Written, make_equal
 
 
 def _update_dim_songs(lake: Lake, changes: Changes) -> Written:
-    new = dimensions.songs_of_events(new_listens(lake, changes))
-    edited = _edited_keys(changes, REFERENCE_SONGS, "songKey")
     known = lake.read(DIM_SONGS)
     reference = dimensions.songs_of_reference(lake.read(REFERENCE_SONGS))
+    if changes.full:
+        unknown = dimensions.unknown_member(known, "songKey", "title", "artistName")
+        desired = dimensions.dim_songs(reference, dimensions.songs_of_events(lake.read(LISTENS)))
+        return make_equal(lake, DIM_SONGS, desired.unionByName(unknown), delete=True)
+    new = dimensions.songs_of_events(new_events(lake, changes, LISTENS))
+    edited = _edited_keys(changes, REFERENCE_SONGS, "songKey")
     if edited is None:
-        keys = new.select("songKey")
-        # The reference didn't change, so that a song without its row in it has been told by events alone.
-        told = known.join(keys, "songKey", "left_semi").select("songKey", "title", "artistName", "duration")
-    else:
-        keys = new.select("songKey").union(edited).distinct()
-        told = dimensions.songs_of_events(cleaned_listens(lake.read(LISTENS)))
-    told = told.unionByName(new).join(keys, "songKey", "left_semi")
-    of_events = dimensions.one_row_a_song(told)
-    desired = dimensions.dim_songs(reference.join(keys, "songKey", "left_semi"), of_events)
-    unknown = dimensions.unknown_member(known, "songKey", "title", "artistName")
-    current = known.join(keys.union(unknown.select("songKey")), "songKey", "left_semi")
-    return make_equal(lake, DIM_SONGS, desired.unionByName(unknown), current=current, delete=edited is not None)
+        # The reference didn't change: its songs are as they were, and of the others the dimension is what was told.
+        new = new.join(lake.read(REFERENCE_SONGS).select("songKey"), "songKey", "left_anti")
+        current = known.join(new.select("songKey"), "songKey", "left_semi")
+        told = current.select(*new.columns).unionByName(new)
+        desired = lake.empty(DIM_SONGS).unionByName(dimensions.one_row_a_song(told), allowMissingColumns=True)
+        return make_equal(lake, DIM_SONGS, desired, current=current)
+    keys = new.select("songKey").union(edited).distinct()
+    told = dimensions.songs_of_events(lake.read(LISTENS)).join(keys, "songKey", "left_semi")
+    desired = dimensions.dim_songs(reference.join(keys, "songKey", "left_semi"), told)
+    return make_equal(lake, DIM_SONGS, desired, current=known.join(keys, "songKey", "left_semi"), delete=True)
 
 
 def _update_dim_artists(lake: Lake, changes: Changes) -> Written:
-    new = dimensions.artists_of_events(new_listens(lake, changes))
-    edited = _edited_keys(changes, REFERENCE_SONGS, "artistKey")
     known = lake.read(DIM_ARTISTS)
     reference = dimensions.artists_of_reference(lake.read(REFERENCE_SONGS))
+    if changes.full:
+        unknown = dimensions.unknown_member(known, "artistKey", "name")
+        desired = dimensions.dim_artists(reference, dimensions.artists_of_events(lake.read(LISTENS)))
+        return make_equal(lake, DIM_ARTISTS, desired.unionByName(unknown), delete=True)
+    new = dimensions.artists_of_events(new_events(lake, changes, LISTENS))
+    edited = _edited_keys(changes, REFERENCE_SONGS, "artistKey")
     if edited is None:
-        keys, told = new.select("artistKey"), new
-    else:
-        keys = new.select("artistKey").union(edited).distinct()
-        told = dimensions.artists_of_events(cleaned_listens(lake.read(LISTENS)))
-        told = told.join(keys, "artistKey", "left_semi")
+        new = new.join(known.select("artistKey"), "artistKey", "left_anti")
+        none = lake.empty(DIM_ARTISTS)
+        return make_equal(lake, DIM_ARTISTS, none.unionByName(new, allowMissingColumns=True), current=none)
+    keys = new.select("artistKey").union(edited).distinct()
+    told = dimensions.artists_of_events(lake.read(LISTENS)).join(keys, "artistKey", "left_semi")
     desired = dimensions.dim_artists(reference.join(keys, "artistKey", "left_semi"), told)
-    unknown = dimensions.unknown_member(known, "artistKey", "name")
-    current = known.join(keys.union(unknown.select("artistKey")), "artistKey", "left_semi")
-    return make_equal(lake, DIM_ARTISTS, desired.unionByName(unknown), current=current, delete=edited is not None)
+    return make_equal(lake, DIM_ARTISTS, desired, current=known.join(keys, "artistKey", "left_semi"), delete=True)
 
 
 def _update_dim_location(lake: Lake, changes: Changes) -> Written:
-    new = dimensions.places_of_events(new_listens(lake, changes))
+    touched = dimensions.places_of_events(new_events(lake, changes, LISTENS))
     known = lake.read(DIM_LOCATION)
     renamed = _edited_keys(changes, REFERENCE_STATES, "stateCode")
-    touched = new
     if renamed is not None:
         codes = renamed.select(F.col("stateCode").alias("_code"))
         affected = known.where(F.col("locationKey") != UNKNOWN_KEY).join(
             codes, dimensions.state_code("stateCode") == F.col("_code"), "left_semi"
         )
-        touched = dimensions.one_row_a_place(new.unionByName(affected.select(*new.columns)))
-    unknown = dimensions.unknown_member(known, "locationKey", "city", "stateName")
-    desired = dimensions.dim_location(touched, lake.read(REFERENCE_STATES)).unionByName(unknown)
+        touched = dimensions.one_row_a_place(touched.unionByName(affected.select(*touched.columns)))
+    desired = dimensions.dim_location(touched, lake.read(REFERENCE_STATES))
+    if changes.full:
+        desired = desired.unionByName(dimensions.unknown_member(known, "locationKey", "city", "stateName"))
     return make_equal(lake, DIM_LOCATION, desired)
 
 
 def _update_dim_datetime(lake: Lake, changes: Changes) -> Written:
-    return make_equal(lake, DIM_DATETIME, dimensions.dim_datetime(new_listens(lake, changes)))
+    return make_equal(lake, DIM_DATETIME, dimensions.dim_datetime(new_events(lake, changes, LISTENS)))
 
 
 def _edited_keys(changes: Changes, source: Table, key: str) -> DataFrame | None:

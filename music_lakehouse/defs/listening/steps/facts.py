@@ -9,8 +9,9 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, WIDE_STREAMS
 from music_lakehouse.defs.listening.silver_tables import DIM_ARTISTS, DIM_DATETIME, DIM_LOCATION, DIM_SONGS, DIM_USERS
-from music_lakehouse.defs.listening.steps.sources import LISTENS, new_listens
+from music_lakehouse.defs.listening.steps.sources import LISTENS, new_events, once_each
 from music_lakehouse.defs.listening.transforms import streams
+from music_lakehouse.defs.listening.transforms.deliveries import first_deliveries
 from music_lakehouse.defs.listening.transforms.listens import cleaned_listens
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
@@ -26,9 +27,8 @@ _STREAM_COLUMNS = [name for name in FACT_STREAMS.column_names if name != "userKe
 def _update_fact_streams(lake: Lake, changes: Changes) -> Written:
     versions = lake.read(DIM_USERS)
     if changes.full:
-        listens = changes.get(LISTENS)
-        everything = new_listens(lake, changes) if listens and listens.full else cleaned_listens(lake.read(LISTENS))
-        desired = streams.fact_streams(streams.streamable(everything), versions)
+        everything = streams.streamable(cleaned_listens(lake.read(LISTENS)))
+        desired = streams.fact_streams(once_each(lake, everything), versions)
         return make_equal(lake, FACT_STREAMS, desired, delete=True)
     facts = lake.read(FACT_STREAMS)
     delivered, delivered_days = _delivered_streams(lake, facts, changes)
@@ -46,8 +46,8 @@ def _update_fact_streams(lake: Lake, changes: Changes) -> Written:
 def _delivered_streams(lake: Lake, facts: DataFrame, changes: Changes) -> tuple[DataFrame, list[date]]:
     """The streams of the new deliveries, and their days. An event that was delivered before is what all its deliveries
     tell."""
-    listens = new_listens(lake, changes)
-    new = streams.streamable(listens).select(*_STREAM_COLUMNS)
+    listens = cleaned_listens(new_events(lake, changes, LISTENS))
+    new = first_deliveries(streams.streamable(listens)).select(*_STREAM_COLUMNS)
     days = days_of(listens.where("songKey IS NOT NULL AND userId IS NOT NULL"), "date_part")
     on_days = Days.of("date_part", days)
     repeated = facts.where(on_days.predicate()).join(listens.select("event_id"), "event_id", "left_semi")
@@ -55,7 +55,7 @@ def _delivered_streams(lake: Lake, facts: DataFrame, changes: Changes) -> tuple[
         return new, days
     deliveries = lake.read(LISTENS).where(on_days.on("timestamp").predicate())
     deliveries = deliveries.join(listens.select("event_id"), "event_id", "left_semi")
-    return streams.streamable(cleaned_listens(deliveries)).select(*_STREAM_COLUMNS), days
+    return first_deliveries(streams.streamable(cleaned_listens(deliveries))).select(*_STREAM_COLUMNS), days
 
 
 def _rekeyed_facts(lake: Lake, facts: DataFrame, changes: Changes) -> tuple[DataFrame | None, list[date]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 from pyspark.sql import DataFrame
@@ -9,7 +10,11 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.tables import BRONZE
 from music_lakehouse.defs.listening.transforms import users
-from music_lakehouse.defs.listening.transforms.listens import cleaned_listens
+from music_lakehouse.defs.listening.transforms.deliveries import (
+    first_deliveries,
+    first_of_repeated,
+    repeated_events,
+)
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.lake import Lake
@@ -19,15 +24,15 @@ LISTENS, PAGE_VIEWS = BRONZE["listen_events"], BRONZE["page_view_events"]
 STATUS_CHANGES = BRONZE["status_change_events"]
 ALL_BRONZE = tuple(BRONZE.values())
 
+# As many as can be sent to all tasks.
+_MOST_REPEATED = 100_000
 _INSTANT = "yyyy-MM-dd HH:mm:ss.SSS'Z'"
 
 
-def new_listens(lake: Lake, changes: Changes) -> DataFrame:
-    """The cleaned listens among the changes, one row a new delivery."""
-    change = changes.get(LISTENS)
-    if change is None:
-        return cleaned_listens(lake.empty(LISTENS))
-    return lake.shared(f"cleaned {change}", lambda: cleaned_listens(change.inserted))
+def new_events(lake: Lake, changes: Changes, table: Table) -> DataFrame:
+    """The events of a bronze table among the changes, one row a new delivery."""
+    change = changes.get(table)
+    return lake.empty(table) if change is None else _shared_if_few(lake, f"new {change}", lambda: change.inserted)
 
 
 def touched_users(lake: Lake, changes: Changes) -> tuple[DataFrame, DataFrame]:
@@ -35,11 +40,29 @@ def touched_users(lake: Lake, changes: Changes) -> tuple[DataFrame, DataFrame]:
     bronze = [change for table, change in changes.by_source.items() if table in ALL_BRONZE]
     name = ", ".join(map(str, bronze))
     if any(change.full for change in bronze):
-        present = lake.shared(f"evidence {name}", lambda: _evidence({t: lake.read(t) for t in ALL_BRONZE}))
+        present = _shared_if_few(lake, f"evidence {name}", lambda: _evidence({t: lake.read(t) for t in ALL_BRONZE}))
         return lake.shared(f"touched {name}", lambda: users.touched_users(present)), present
-    new = {change.source: change.inserted for change in bronze}
+    new = {change.source: new_events(lake, changes, change.source) for change in bronze}
     touched = lake.shared(f"touched {name}", lambda: users.touched_users(_evidence(new) if new else _none(lake)))
-    return touched, lake.shared(f"evidence {name}", lambda: _recent_evidence(lake, touched))
+    return touched, _shared_if_few(lake, f"evidence {name}", lambda: _recent_evidence(lake, touched))
+
+
+def once_each(lake: Lake, listens: DataFrame, *, greatest: Sequence[str] = ()) -> DataFrame:
+    """`first_deliveries` of bronze's listens, all or some, in bronze's or other columns."""
+    if lake.small:
+        return first_deliveries(listens, greatest=greatest)
+    repeated = lake.shared(f"repeated {lake.state(LISTENS)}", lambda: repeated_events(lake.read(LISTENS)))
+    few = repeated.limit(_MOST_REPEATED + 1).count()
+    if few == 0:
+        return listens
+    if few <= _MOST_REPEATED:
+        return first_of_repeated(listens, repeated, greatest=greatest)
+    return first_deliveries(listens, greatest=greatest)
+
+
+def _shared_if_few(lake: Lake, name: str, build: Callable[[], DataFrame]) -> DataFrame:
+    # Few rows are read once for all steps. Of many, each step reads the columns that it needs: that is less.
+    return lake.shared(name, build) if lake.small else build()
 
 
 def _recent_evidence(lake: Lake, touched: DataFrame) -> DataFrame:

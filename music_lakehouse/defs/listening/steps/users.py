@@ -6,8 +6,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.silver_tables import DIM_USERS, USER_PROFILES, USER_SESSIONS
-from music_lakehouse.defs.listening.steps.sources import ALL_BRONZE, LISTENS, PAGE_VIEWS, touched_users
+from music_lakehouse.defs.listening.steps.sources import (
+    ALL_BRONZE,
+    LISTENS,
+    PAGE_VIEWS,
+    new_events,
+    once_each,
+    touched_users,
+)
 from music_lakehouse.defs.listening.transforms import users
+from music_lakehouse.defs.listening.transforms.deliveries import first_deliveries
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake
@@ -37,11 +45,12 @@ def _update_user_profiles(lake: Lake, changes: Changes) -> Written:
 
 def _update_user_sessions(lake: Lake, changes: Changes) -> Written:
     if changes.full:
-        events = users.session_events(lake.read(PAGE_VIEWS), lake.read(LISTENS))
+        listens = once_each(lake, lake.read(LISTENS), greatest=users.GREATEST)
+        events = users.session_events(lake.read(PAGE_VIEWS), listens)
         # In order of time, so that later changes find the sessions that they touch in few files.
         sessions = users.user_sessions(events).repartitionByRange(_FILES_OF_A_FULL_LOAD, "session_start")
         return make_equal(lake, USER_SESSIONS, sessions)
-    new = users.session_events(_new(lake, changes, PAGE_VIEWS), _new(lake, changes, LISTENS))
+    new = users.session_events(*(new_events(lake, changes, table) for table in (PAGE_VIEWS, LISTENS)))
     touched = new.groupBy("userId", "sessionId").agg(
         F.min("timestamp").alias("first"), F.max("timestamp").alias("last")
     )
@@ -52,17 +61,15 @@ def _update_user_sessions(lake: Lake, changes: Changes) -> Written:
         stretches = known.select("session_start", "session_end").union(touched.select("first", "last"))
         days = Days.of("timestamp", days_of(stretches, "session_start", until="session_end"))
         page_views, listens = (_on(lake, table, days) for table in (PAGE_VIEWS, LISTENS))
-        events = users.session_events(page_views, listens).join(keys, ["userId", "sessionId"], "left_semi")
+        listens = listens.join(keys, ["userId", "sessionId"], "left_semi")
+        listens = first_deliveries(listens, greatest=users.GREATEST)
+        page_views = page_views.join(keys, ["userId", "sessionId"], "left_semi")
+        events = users.session_events(page_views, listens)
         within = days.on("session_start")
         return make_equal(lake, USER_SESSIONS, users.user_sessions(events), current=known, within=within)
     finally:
         known.unpersist()
         touched.unpersist()
-
-
-def _new(lake: Lake, changes: Changes, table: Table) -> DataFrame:
-    change = changes.get(table)
-    return change.inserted if change else lake.empty(table)
 
 
 def _on(lake: Lake, table: Table, days: Days) -> DataFrame:

@@ -1,6 +1,7 @@
 """Songs, artists, places and hours: from listen events and the reference files.
 
-Each function gives the rows that its dimension should have for the keys it is asked for.
+Each function gives the rows that its dimension should have for the keys it is asked for. Of many events few name
+something new: what they name is made distinct first, and cleaned and keyed then.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.silver_tables import UNKNOWN_KEY, UNKNOWN_NAME, UNKNOWN_STATE
+from music_lakehouse.defs.listening.transforms.listens import hour_key, location_key, song_key
+from music_lakehouse.defs.listening.transforms.text import clean_text, key
 
 
 def songs_of_events(listens: DataFrame) -> DataFrame:
-    """One row a song of the cleaned listens: songKey, title, artistName, and the greatest duration seen."""
-    return one_row_a_song(listens.where("songKey IS NOT NULL"))
+    """One row a song of bronze's listen events: songKey, title, artistName, and the greatest duration seen."""
+    told = listens.groupBy("song", "artist").agg(F.max("duration").alias("duration"))
+    cleaned = told.select(clean_text("song").alias("title"), clean_text("artist").alias("artistName"), "duration")
+    return one_row_a_song(cleaned.withColumn("songKey", song_key("title", "artistName")).where("songKey IS NOT NULL"))
 
 
 def one_row_a_song(told: DataFrame) -> DataFrame:
@@ -63,8 +68,9 @@ def artists_of_reference(reference: DataFrame) -> DataFrame:
 
 
 def artists_of_events(listens: DataFrame) -> DataFrame:
-    """One row an artist of the cleaned listens: artistKey, name."""
-    return listens.where("artistKey IS NOT NULL").select("artistKey", F.col("artistName").alias("name")).distinct()
+    """One row an artist of bronze's listen events: artistKey, name."""
+    names = listens.select("artist").distinct().select(clean_text("artist").alias("name")).distinct()
+    return names.where("name IS NOT NULL").select(key("name").alias("artistKey"), "name")
 
 
 def dim_artists(of_reference: DataFrame, of_events: DataFrame) -> DataFrame:
@@ -74,8 +80,20 @@ def dim_artists(of_reference: DataFrame, of_events: DataFrame) -> DataFrame:
 
 
 def places_of_events(listens: DataFrame) -> DataFrame:
-    """One row a place of the cleaned listens that has any part: locationKey and the five parts."""
-    return one_row_a_place(listens.where(F.col("locationKey") != UNKNOWN_KEY))
+    """One row a place of bronze's listen events that has any part: locationKey and the five parts."""
+    # As texts: 0.0 and -0.0 are the same number, but not the same key.
+    told = listens.select(
+        "city", "state", "zip", *(F.col(name).cast("string").alias(name) for name in ("latitude", "longitude"))
+    ).distinct()
+    parts = told.select(
+        clean_text("city").alias("city"),
+        F.col("state").alias("stateCode"),
+        "zip",
+        F.col("latitude").cast("double").alias("latitude"),
+        F.col("longitude").cast("double").alias("longitude"),
+    )
+    places = parts.withColumn("locationKey", location_key("city", "stateCode", "zip", "latitude", "longitude"))
+    return one_row_a_place(places.where(F.col("locationKey") != UNKNOWN_KEY))
 
 
 def one_row_a_place(places: DataFrame) -> DataFrame:
@@ -97,8 +115,9 @@ def state_code(sent: str) -> Column:
 
 
 def dim_datetime(listens: DataFrame) -> DataFrame:
-    """Rows of dim_datetime: the hours of the cleaned listens."""
-    hours = listens.select("dateKey").distinct().withColumn("date", F.timestamp_seconds("dateKey"))
+    """Rows of dim_datetime: the hours of bronze's listen events."""
+    hours = listens.select(hour_key("timestamp").alias("dateKey")).distinct()
+    hours = hours.withColumn("date", F.timestamp_seconds("dateKey"))
     return hours.select(
         "dateKey",
         "date",

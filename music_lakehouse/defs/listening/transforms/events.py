@@ -154,7 +154,7 @@ def _plain(field: Column) -> SparkColumn:
 
 
 def _looks_like_other_json(text: SparkColumn) -> SparkColumn:
-    return text.rlike(r"^[\[{]") | text.isin("true", "false")
+    return text.startswith("[") | text.startswith("{") | text.isin("true", "false")
 
 
 def _coerced(field: Column) -> SparkColumn:

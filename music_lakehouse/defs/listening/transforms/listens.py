@@ -31,23 +31,27 @@ def cleaned_listens(listen_events: DataFrame) -> DataFrame:
         "latitude",
         "longitude",
     )
-    hour = F.date_trunc("hour", "ts")
     return named.select(
         "*",
-        F.when(F.col("title").isNotNull() & F.col("artistName").isNotNull(), song_key("title", "artistName")).alias(
-            "songKey"
-        ),
+        song_key("title", "artistName").alias("songKey"),
         F.when(F.col("artistName").isNotNull(), key("artistName")).alias("artistKey"),
-        _location_key("city", "stateCode", "zip", "latitude", "longitude").alias("locationKey"),
-        F.unix_seconds(hour).alias("dateKey"),
+        location_key("city", "stateCode", "zip", "latitude", "longitude").alias("locationKey"),
+        hour_key("ts").alias("dateKey"),
         F.to_date("ts").alias("date_part"),
     )
 
 
 def song_key(title: str, artist_name: str) -> Column:
-    return key(title, artist_name)
+    """The key of a song by its cleaned names; null where one of them is missing."""
+    return F.when(F.col(title).isNotNull() & F.col(artist_name).isNotNull(), key(title, artist_name))
 
 
-def _location_key(*parts: str) -> Column:
+def hour_key(at: str) -> Column:
+    """The key of the hour of a timestamp: its start in epoch seconds."""
+    return F.unix_seconds(F.date_trunc("hour", at))
+
+
+def location_key(*parts: str) -> Column:
+    """The key of a place by its cleaned parts; the unknown member's where all are missing."""
     missing = F.coalesce(*(F.col(part).cast("string") for part in parts)).isNull()
     return F.when(missing, UNKNOWN_KEY).otherwise(key(*parts))

@@ -7,15 +7,12 @@ from pyspark.sql import functions as F
 
 
 def streamable(listens: DataFrame) -> DataFrame:
-    """The cleaned listens that are facts, one row an event: with a user, a song and an artist; of several deliveries
-    the one with the smallest bronze_id."""
-    facts = listens.where("userId IS NOT NULL AND songKey IS NOT NULL")
-    first = facts.groupBy("event_id").agg(F.min(F.struct("bronze_id", *_other_columns(facts))).alias("first"))
-    return first.select("event_id", "first.*")
+    """The cleaned listens that can be facts: with a user, a song and an artist."""
+    return listens.where("userId IS NOT NULL AND songKey IS NOT NULL")
 
 
 def fact_streams(streams: DataFrame, users: DataFrame) -> DataFrame:
-    """Rows of fact_streams from `streamable` listens (or facts) and the versions of their users.
+    """Rows of fact_streams from `streamable` listens, one an event, (or facts) and the versions of their users.
 
     A stream whose user has no version at its time keeps a null userKey.
     """
@@ -64,7 +61,3 @@ def wide_streams(
         )
         .join(hours.select("dateKey", F.col("date").alias("dateHour"), "dayOfMonth", "dayOfWeek"), "dateKey", "left")
     )
-
-
-def _other_columns(frame: DataFrame) -> list[str]:
-    return [name for name in frame.columns if name not in ("event_id", "bronze_id")]

@@ -24,13 +24,16 @@ def daily_location_summary(streams: DataFrame) -> DataFrame:
     )
 
 
+ARTIST_POPULARITY = """
+    SELECT artistName, count(*) AS total_streams, count(DISTINCT userId) AS unique_users,
+           count(DISTINCT songName) AS unique_songs, count(DISTINCT date_part) AS active_days
+    FROM {streams} GROUP BY artistName
+"""
+"""In the words of any SQL engine: where `{streams}` is."""
+
+
 def artist_popularity(streams: DataFrame) -> DataFrame:
-    return streams.groupBy("artistName").agg(
-        F.count("*").alias("total_streams"),
-        F.countDistinct("userId").alias("unique_users"),
-        F.countDistinct("songName").alias("unique_songs"),
-        F.countDistinct("date_part").alias("active_days"),
-    )
+    return streams.sparkSession.sql(ARTIST_POPULARITY, streams=streams)
 
 
 def active_users(profiles: DataFrame, sessions: DataFrame, newest: object) -> DataFrame:

@@ -139,9 +139,15 @@ def user_profiles(touched: DataFrame, known: DataFrame, present: DataFrame, curr
     )
 
 
+GREATEST = ("level",)
+"""What counts of an event's deliveries, whichever came first."""
+
+
 def session_events(page_views: DataFrame, listens: DataFrame) -> DataFrame:
-    """Page views and listens of shown users as events of sessions, one row a delivery."""
-    columns = ("userId", "sessionId", "event_id", "bronze_id", "timestamp", "itemInSession", "level")
+    """Page views (one row a delivery) and listens (one row an event, with its GREATEST) of shown users as events of
+    sessions."""
+    # Numbers alone, which Spark groups by and aggregates without sorting: these four make the event's id.
+    columns = ("userId", "sessionId", "itemInSession", "timestamp", (F.col("level") == "paid").alias("is_paid"))
     shown = [
         page_views.select(*columns, F.lit(None).cast("double").alias("duration"), F.lit(False).alias("is_listen")),
         listens.select(*columns, "duration", F.lit(True).alias("is_listen")),
@@ -151,20 +157,20 @@ def session_events(page_views: DataFrame, listens: DataFrame) -> DataFrame:
 
 def user_sessions(events: DataFrame) -> DataFrame:
     """Rows of user_sessions from all `session_events` of their sessions."""
-    by_event = events.groupBy("userId", "sessionId", "event_id").agg(
-        F.min("timestamp").alias("timestamp"),
-        F.max(F.struct("timestamp", "itemInSession", "level")).alias("last"),
-        F.max("is_listen").alias("is_listen"),
-        F.min(F.when(F.col("is_listen"), F.struct("bronze_id", "duration"))).alias("listen"),
+    # Sessions lie together before they are looked at, so that their events need not be sent about twice.
+    by_session = events.repartition("userId", "sessionId")
+    by_event = by_session.groupBy("userId", "sessionId", "itemInSession", "timestamp").agg(
+        *(F.max(name).alias(name) for name in ("is_paid", "is_listen", "duration"))
     )
-    return by_event.groupBy("userId", "sessionId").agg(
+    sessions = by_event.groupBy("userId", "sessionId").agg(
         F.min("timestamp").alias("session_start"),
         F.max("timestamp").alias("session_end"),
         F.count("*").alias("events"),
         F.count_if("is_listen").alias("songs"),
-        _ordered_sum("listen.duration").alias("listened_seconds"),
-        F.max("last").getField("level").alias("level"),
+        _ordered_sum("duration").alias("listened_seconds"),
+        F.max(F.struct("timestamp", "itemInSession", "is_paid")).getField("is_paid").alias("is_paid"),
     )
+    return sessions.withColumn("level", F.when(F.col("is_paid"), "paid").otherwise("free"))
 
 
 def _ordered_sum(seconds: str) -> Column:

@@ -24,9 +24,13 @@ pytestmark = pytest.mark.spark
 UNKNOWN = "unknown"
 
 
-def cleaned(spark: SparkSession, *listens: dict[str, Any]) -> DataFrame:
+def heard(spark: SparkSession, *listens: dict[str, Any]) -> DataFrame:
     rows = [{"event_id": f"e{n}", "bronze_id": f"b{n}", "timestamp": at(0), **row} for n, row in enumerate(listens)]
-    return cleaned_listens(frame(spark, BRONZE["listen_events"], rows))
+    return frame(spark, BRONZE["listen_events"], rows)
+
+
+def cleaned(spark: SparkSession, *listens: dict[str, Any]) -> DataFrame:
+    return cleaned_listens(heard(spark, *listens))
 
 
 def test_a_listen_has_the_keys_of_what_it_names_after_cleaning(spark: SparkSession) -> None:
@@ -71,11 +75,11 @@ SONGS: list[dict[str, Any]] = [
 
 def test_of_several_rows_for_a_song_the_smallest_song_id_holds(spark: SparkSession) -> None:
     songs = dimensions.songs_of_reference(frame(spark, REFERENCE_SONGS, SONGS))
-    heard = frame(spark, "songKey STRING, title STRING, artistName STRING, duration DOUBLE", [
+    told = frame(spark, "songKey STRING, title STRING, artistName STRING, duration DOUBLE", [
         {"songKey": "s", "title": "Tune", "artistName": "Band", "duration": 99.0},
         {"songKey": "u", "title": "New", "artistName": "Band", "duration": 5.0},
     ])  # fmt: skip
-    rows = rows_of(dimensions.dim_songs(songs, heard).select(*DIM_SONGS.column_names), "songKey")
+    rows = rows_of(dimensions.dim_songs(songs, told).select(*DIM_SONGS.column_names), "songKey")
     assert picked(rows, "songKey", "songId", "title", "artistName", "duration", "year") == [
         ("s", "S1", "Tune", "Band", 7.0, 1999),
         ("t", "S0", "Air", "Band", None, None),
@@ -85,10 +89,10 @@ def test_of_several_rows_for_a_song_the_smallest_song_id_holds(spark: SparkSessi
 
 def test_an_artist_has_the_smallest_id_and_the_place_of_that_id(spark: SparkSession) -> None:
     artists = dimensions.artists_of_reference(frame(spark, REFERENCE_SONGS, SONGS))
-    heard = frame(spark, "artistKey STRING, name STRING", [
+    told = frame(spark, "artistKey STRING, name STRING", [
         {"artistKey": "a", "name": "Band"}, {"artistKey": "c", "name": "Heard"},
     ])  # fmt: skip
-    rows = rows_of(dimensions.dim_artists(artists, heard).select(*DIM_ARTISTS.column_names), "artistKey")
+    rows = rows_of(dimensions.dim_artists(artists, told).select(*DIM_ARTISTS.column_names), "artistKey")
     assert [tuple(row.values()) for row in rows] == [
         ("a", "A2", "Band", None, None, None),
         ("b", None, "Solo", None, 2.5, None),
@@ -97,7 +101,7 @@ def test_an_artist_has_the_smallest_id_and_the_place_of_that_id(spark: SparkSess
 
 
 def test_songs_and_artists_of_events_are_told_once_with_the_greatest_duration(spark: SparkSession) -> None:
-    listens = cleaned(
+    listens = heard(
         spark,
         {"song": "Tune", "artist": "Band", "duration": 3.0},
         {"song": '"Tune"', "artist": "Band ", "duration": 5.0, "userId": 1},
@@ -112,7 +116,7 @@ def test_songs_and_artists_of_events_are_told_once_with_the_greatest_duration(sp
 
 
 def test_names_that_share_a_key_make_one_row(spark: SparkSession) -> None:
-    listens = cleaned(
+    listens = heard(
         spark,
         {"song": "a|b", "artist": "c", "city": "x|y", "state": "z", "duration": 2.0},
         {"song": "a", "artist": "b|c", "city": "x", "state": "y|z", "duration": 3.0},
@@ -125,7 +129,7 @@ def test_names_that_share_a_key_make_one_row(spark: SparkSession) -> None:
 
 
 def test_a_place_has_its_states_name_or_na(spark: SparkSession) -> None:
-    listens = cleaned(
+    listens = heard(
         spark,
         {"city": "Oslo", "state": "NY", "zip": "01234"},
         {"city": " Oslo", "state": "NY", "zip": "01234"},
@@ -159,7 +163,7 @@ def test_there_is_a_row_for_each_hour_listened_in(spark: SparkSession) -> None:
         datetime(2000, 1, 1, 0, 0, tzinfo=timezone.utc),
         datetime(2299, 12, 31, 13, 0, tzinfo=timezone.utc),
     ]
-    hours = dimensions.dim_datetime(cleaned(spark, *({"timestamp": time} for time in times)))
+    hours = dimensions.dim_datetime(heard(spark, *({"timestamp": time} for time in times)))
     rows = rows_of(hours.select(*DIM_DATETIME.column_names), "dateKey")
     assert [tuple(row.values())[2:] for row in rows] == [
         (0, 1, 7, 1, 1, 2000, True),

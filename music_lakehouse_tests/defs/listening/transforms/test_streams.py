@@ -17,6 +17,7 @@ from music_lakehouse.defs.listening.silver_tables import (
 )
 from music_lakehouse.defs.listening.tables import BRONZE
 from music_lakehouse.defs.listening.transforms import streams, summaries
+from music_lakehouse.defs.listening.transforms.deliveries import first_deliveries
 from music_lakehouse.defs.listening.transforms.listens import cleaned_listens
 from music_lakehouse_tests.defs.listening.transforms.frames import at, frame, picked, rows_of, values
 
@@ -39,7 +40,7 @@ def test_a_stream_is_a_distinct_listen_with_a_user_a_song_and_an_artist(spark: S
         listen("e4", "b5", song=None),
         listen("e5", "b6"),
     ]
-    rows = streams.streamable(cleaned_listens(frame(spark, BRONZE["listen_events"], listens)))
+    rows = first_deliveries(streams.streamable(cleaned_listens(frame(spark, BRONZE["listen_events"], listens))))
     assert values(rows, ["event_id", "bronze_id", "duration"], "event_id") == [("e1", "b1", 1.0), ("e5", "b6", None)]
 
 

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from music_lakehouse.defs.listening.silver_tables import DIM_USERS, USER_PROFILES, USER_SESSIONS
 from music_lakehouse.defs.listening.tables import BRONZE
 from music_lakehouse.defs.listening.transforms import users
+from music_lakehouse.defs.listening.transforms.deliveries import first_deliveries
 from music_lakehouse_tests.defs.listening.transforms.frames import NEW_YEAR, at, frame, picked, rows_of
 from music_lakehouse_tests.oracle.users import Evidence, user_key, versions
 from music_lakehouse_tests.oracle.values import END_OF_TIME, key
@@ -303,9 +304,8 @@ def test_a_session_counts_an_event_once_however_often_and_wherever_it_shows(spar
         _event(4, 5, 0, "h0", duration=1e300),
         _event(4, 6, 1, "h1", duration=1e300, level="paid"),
     ]
-    sessions = users.user_sessions(
-        users.session_events(frame(spark, PAGE_VIEWS, page_views), frame(spark, LISTENS, listens))
-    )
+    once = first_deliveries(frame(spark, LISTENS, listens), greatest=users.GREATEST)
+    sessions = users.user_sessions(users.session_events(frame(spark, PAGE_VIEWS, page_views), once))
     found = [tuple(row.values()) for row in rows_of(sessions.select(*USER_SESSIONS.column_names), "sessionId")]
     assert found == [
         (1, 1, at(0), at(60), 4, 3, pytest.approx(180.3), "paid"),

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.query import query
+from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, items
+
+COUNTED = "SELECT place, count(*) AS n, count(DISTINCT price) AS prices FROM {items} GROUP BY place ORDER BY place"
+
+pytestmark = pytest.mark.spark
+
+
+def test_a_query_sees_the_tables_that_it_names_as_they_are_now(lake: Lake) -> None:
+    assert query(lake, COUNTED, items=ITEMS).num_rows == 0, "no table yet"
+    lake.create(ITEMS)
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0), (2, "a", MONDAY, 1.0), (3, None, MONDAY, None)), ITEMS)
+    expected = [{"place": "a", "n": 2, "prices": 1}, {"place": None, "n": 1, "prices": 0}]
+    assert query(lake, COUNTED, items=ITEMS).to_pylist() == expected
+    lake.append(items(lake.spark, (4, "a", MONDAY, 2.0)), ITEMS)
+    assert query(lake, COUNTED, items=ITEMS).to_pylist()[0] == {"place": "a", "n": 3, "prices": 2}
+
+
+def test_a_query_says_the_same_here_and_in_spark(lake: Lake) -> None:
+    lake.create(ITEMS)
+    lake.append(items(lake.spark, (1, "a", MONDAY, 0.5), (2, "b", MONDAY, 1.0), (3, None, MONDAY, 1.0)), ITEMS)
+    in_spark = lake.spark.sql(COUNTED.replace("ORDER BY place", ""), items=lake.read(ITEMS)).collect()
+    here = query(lake, COUNTED, items=ITEMS).to_pylist()
+    assert {tuple(row) for row in in_spark} == {tuple(row.values()) for row in here}
+
+
+def test_a_query_that_names_no_such_column_is_refused(lake: Lake) -> None:
+    lake.create(ITEMS)
+    with pytest.raises(duckdb.Error, match="nowhere"):
+        query(lake, "SELECT nowhere FROM {items}", items=ITEMS)
