@@ -17,11 +17,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.lake import Lake, LakePaths
+from music_lakehouse.lakehouse.lake import CHANGE_TYPE, MOST_ROWS_AT_ONCE, Lake, LakePaths
 from music_lakehouse.lakehouse.records import read_records, replace_records
 from music_lakehouse.lakehouse.tables import Column, Table
 
-CHANGE_TYPE = "_change_type"
 # Delta's default retention of files that no version needs any more: an older change feed may lack its files.
 FEED_RETENTION = timedelta(days=7)
 
@@ -61,14 +60,8 @@ class Change:
     def rows(self) -> DataFrame:
         if self.since is None:
             return self.lake.read(self.source, version=self.state.version).withColumn(CHANGE_TYPE, F.lit("insert"))
-        feed = (
-            self.lake.spark.read.format("delta")
-            .option("readChangeFeed", "true")
-            .option("startingVersion", self.since + 1)
-            .option("endingVersion", self.state.version)
-            .load(self.lake.path(self.source))
-        )
-        return feed.select(*self.source.column_names, CHANGE_TYPE)
+        few = self.lake.small and self.count is not None and self.count <= MOST_ROWS_AT_ONCE
+        return self.lake.read_feed(self.source, self.since + 1, self.state.version, few=few)
 
     def __str__(self) -> str:
         since = "the beginning" if self.since is None else self.since

@@ -38,6 +38,9 @@ LARGE_CHANGE = {
 }
 
 
+CHANGE_TYPE = "_change_type"
+
+
 @dataclass(eq=False)
 class LakePaths:
     """Where a lake's tables and checkpoints lie; `root` is an absolute path or a URI, without a trailing slash."""
@@ -79,6 +82,7 @@ class Lake(LakePaths):
     """Whether few rows are expected."""
     _opened: dict[Table, DeltaTable] = field(default_factory=dict, init=False, repr=False)
     _shared: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _here: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
     _pools: list[ThreadPoolExecutor] = field(default_factory=list, init=False, repr=False)
     _locks: defaultdict[Table, RLock] = field(default_factory=lambda: defaultdict(RLock), init=False, repr=False)
     _sharing: RLock = field(default_factory=RLock, init=False, repr=False)
@@ -154,15 +158,45 @@ class Lake(LakePaths):
         for frame in list(self._shared.values()):
             frame.unpersist()
         self._shared.clear()
+        self._here.clear()
 
     def read(self, table: Table, *, version: int | None = None) -> DataFrame:
-        """The table's rows, of its newest version or of the given one; an empty frame where it doesn't exist yet."""
+        """The table's rows, of its newest version or of the given one; an empty frame where it doesn't exist yet.
+
+        Where few rows are expected, a short table is handed to Spark as it is: that costs less than planning a scan.
+        """
         if table not in self._opened and self.open(table) is None:
             return self.empty(table)
+        found = self.present(table)
+        if self.small and version in (None, found.version()) and found.count() <= MOST_ROWS_AT_ONCE:
+            return self._handed_over(table, f"{found.version()}", found.to_pyarrow_table)
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
         return reader.load(self.path(table)).select(*table.column_names)
+
+    def read_feed(self, table: Table, first: int, last: int, *, few: bool) -> DataFrame:
+        """The table's change feed of the versions from `first` to `last`: its columns and `_change_type`. `few` says
+        that these are so few rows that they may be fetched."""
+        columns = [*table.column_names, CHANGE_TYPE]
+        if few:
+            found = self.present(table)
+            return self._handed_over(
+                table, f"{first} to {last}", lambda: pa.table(found.load_cdf(first, last)).select(columns)
+            )
+        feed = self.spark.read.format("delta").option("readChangeFeed", "true")
+        feed = feed.option("startingVersion", first).option("endingVersion", last)
+        return feed.load(self.path(table)).select(*columns)
+
+    def _handed_over(self, table: Table, versions: str, read: Callable[[], pa.Table]) -> DataFrame:
+        """Rows that are read from here, as a frame; once, however many steps ask for them."""
+        name = f"{table.full_name} {versions}"
+        with self._sharing:
+            if name not in self._here:
+                rows, declared = read(), pa.schema([*table.arrow_schema, pa.field(CHANGE_TYPE, pa.string())])
+                schema = pa.schema([declared.field(column) for column in rows.column_names])
+                self._here[name] = self.spark.createDataFrame(rows.cast(schema))
+            return self._here[name]
 
     def empty(self, table: Table) -> DataFrame:
         return self.spark.createDataFrame([], table.ddl)

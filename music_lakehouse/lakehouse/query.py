@@ -16,4 +16,4 @@ def query(lake: LakePaths, sql: str, **tables: Table) -> pa.Table:
         for name, table in tables.items():
             found = lake.open(table)
             connection.register(name, table.arrow_schema.empty_table() if found is None else found.to_pyarrow_dataset())
-        return connection.execute(sql.format_map({name: name for name in tables})).to_arrow_table()
+        return connection.sql(sql.format_map({name: name for name in tables})).to_arrow_table()

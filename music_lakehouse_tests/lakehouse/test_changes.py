@@ -9,7 +9,6 @@ import pytest
 
 from music_lakehouse.lakehouse import changes
 from music_lakehouse.lakehouse.changes import (
-    CHANGE_TYPE,
     Change,
     Changes,
     find_changes,
@@ -17,7 +16,7 @@ from music_lakehouse.lakehouse.changes import (
     read_positions,
     record_positions,
 )
-from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.lake import CHANGE_TYPE, Lake
 from music_lakehouse.lakehouse.steps import Step, run_step
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, content, items, version
