@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from music_lakehouse.cli.console import console, note, say
 from music_lakehouse.cli.errors import FAILED, INTERRUPTED
 
 if TYPE_CHECKING:
-    from music_lakehouse.cli.job_run import JobRun, StepSeen
+    from music_lakehouse.cli.job_run import CheckSeen, JobRun, StepSeen
     from music_lakehouse.settings import Settings
 
 EXAMPLE = "Example: music-lakehouse run streaming_pipeline"
@@ -84,20 +84,27 @@ def _shown() -> Iterator[Any]:
 
 
 def step_lines(step: StepSeen) -> Iterator[tuple[str, str]]:
-    """The lines that tell of a step that ended, each with its style: one a table, and one a check that didn't pass."""
+    """The lines that tell of a step that ended, each with its style: one a table, and below it one a check that didn't
+    pass."""
     style = {"done": "", "failed": "red", "skipped": "yellow", "waiting": "yellow"}[step.outcome]
     if step.outcome == "waiting":
         yield f"{step.name.replace('__', '.', 1):<32} is tried again: {step.waiting}", style
         return
     if step.outcome != "done":
         yield f"{step.name.replace('__', '.', 1):<32} {step.outcome}", style
-    passed = sum(check.passed for check in step.checks)
     for table, figures in step.tables.items():
         written = " ".join(f"{figures[f'rows_{kind}']:,} {kind}" for kind in _WRITTEN if figures.get(f"rows_{kind}"))
         rows = figures.get("dagster/row_count", 0)
-        checks = f"{passed}/{len(step.checks)} checks" if step.checks else ""
-        yield f"{table:<32} {rows:>11,} rows  {written or 'nothing new':<40} {checks:<13} {step.seconds:>6.1f} s", style
-    for check in step.checks:
+        checks = [check for check in step.checks if check.table == table]
+        passed = f"{sum(check.passed for check in checks)}/{len(checks)} checks" if checks else ""
+        seconds = figures.get("duration_seconds", step.seconds)
+        yield f"{table:<32} {rows:>11,} rows  {written or 'nothing new':<40} {passed:<13} {seconds:>6.1f} s", style
+        yield from _not_passed(checks)
+    yield from _not_passed(check for check in step.checks if check.table not in step.tables)
+
+
+def _not_passed(checks: Iterable[CheckSeen]) -> Iterator[tuple[str, str]]:
+    for check in checks:
         if not check.passed:
             kind, colour = ("failed", "red") if check.is_error else ("warning", "yellow")
             yield f"  {kind}: {check.name}: {check.failed:,} of {check.rows:,} rows ({check.description})", colour

@@ -9,11 +9,15 @@ from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.tables import Table
 
 
-def query(lake: LakePaths, sql: str, **tables: Table) -> pa.Table:
-    """What the query gives over the tables, each of which it names as `{name}`; columns that it doesn't name are not
-    read. Raises duckdb.Error where it can't be understood."""
+def query(lake: LakePaths, sql: str, *, where: str = "true", **tables: Table) -> pa.Table:
+    """What the query gives over the rows of the tables that fulfil `where`.
+
+    It names each table as `{name}`; columns that it doesn't name, and files that `where` excludes, are not read. Raises
+    duckdb.Error where it can't be understood.
+    """
     with duckdb.connect() as connection:
         for name, table in tables.items():
             found = lake.open(table)
             connection.register(name, table.arrow_schema.empty_table() if found is None else found.to_pyarrow_dataset())
-        return connection.sql(sql.format_map({name: name for name in tables})).to_arrow_table()
+        rows = {name: f"(SELECT * FROM {name} WHERE {where})" for name in tables}
+        return connection.sql(sql.format_map(rows)).to_arrow_table()

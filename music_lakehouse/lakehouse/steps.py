@@ -11,7 +11,7 @@ from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written
 
-MOST_ROWS_READ_AT_ONCE = 20_000_000
+MOST_ROWS_READ_AT_ONCE = 10_000_000
 """Rows of which one process reads a few columns without trouble."""
 
 

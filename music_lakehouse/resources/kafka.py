@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import dagster as dg
 from pydantic import Field
 
@@ -24,12 +26,16 @@ class KafkaResource(dg.ConfigurableResource):
             update={"kafka_bootstrap_servers": self.bootstrap_servers, "kafka_topic_prefix": self.topic_prefix}
         )
 
-    def topic(self, event: str) -> kafka.Topic:
-        """The event's topic as the broker holds it now, created where it is missing.
+    def topics(self, events: Iterable[str]) -> dict[str, kafka.Topic]:
+        """The events' topics, by event, as the broker holds them now, created where they are missing.
 
-        Raises BrokerUnavailableError, or TopicMissingError where it may not be created.
+        Raises BrokerUnavailableError, or TopicMissingError where one may not be created.
         """
         settings = self.settings
-        name = settings.topics[event]
-        kafka.ensure_topics(settings, [name])
-        return kafka.describe_topics(settings, [name])[name]
+        names = {event: settings.topics[event] for event in events}
+        found = kafka.describe_topics(settings, names.values())
+        missing = [name for name in names.values() if name not in found]
+        if missing:
+            kafka.ensure_topics(settings, missing)
+            found |= kafka.describe_topics(settings, missing)
+        return {event: found[name] for event, name in names.items()}

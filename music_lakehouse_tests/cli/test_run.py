@@ -15,6 +15,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from music_lakehouse.cli.dagster_home import CONFIGURATION
+from music_lakehouse.cli.job_run import CheckSeen, StepSeen
+from music_lakehouse.cli.run import step_lines
 from music_lakehouse.lakehouse.locks import current_holder
 from music_lakehouse.settings import TOPICS
 from music_lakehouse.simulator.broker import EmbeddedBroker
@@ -190,3 +192,31 @@ def test_a_run_that_fails_says_of_what_and_ends_with_exit_code_1(tmp_path: Path)
     assert "streaming_pipeline failed" in ran.out
     assert "cannot be written" in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_each_table_of_a_step_has_its_own_checks_and_seconds() -> None:
+    def check(table: str, name: str, passed: bool) -> CheckSeen:
+        return CheckSeen(table, name, f"{name} holds", passed, is_error=True, rows=1000, failed=0 if passed else 7)
+
+    step = StepSeen(
+        "dimensions",
+        started=0.0,
+        seconds=9.0,
+        tables={
+            "silver.dim_songs": {"dagster/row_count": 1200, "rows_inserted": 20, "duration_seconds": 1.5},
+            "silver.dim_users": {"dagster/row_count": 30, "duration_seconds": 2.5},
+        },
+        checks=[
+            check("silver.dim_users", "one_current_row", True),
+            check("silver.dim_songs", "key_unique", False),
+            check("silver.dim_songs", "key_not_null", True),
+            check("silver.dim_artists", "elsewhere", False),
+        ],
+        outcome="done",
+    )
+    assert [" ".join(line.split()) for line, _style in step_lines(step)] == [
+        "silver.dim_songs 1,200 rows 20 inserted 1/2 checks 1.5 s",
+        "failed: key_unique: 7 of 1,000 rows (key_unique holds)",
+        "silver.dim_users 30 rows nothing new 1/1 checks 2.5 s",
+        "failed: elsewhere: 7 of 1,000 rows (elsewhere holds)",
+    ]

@@ -3,9 +3,10 @@ from __future__ import annotations
 import duckdb
 import pytest
 
+from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.query import query
-from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, items
+from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, items
 
 COUNTED = "SELECT place, count(*) AS n, count(DISTINCT price) AS prices FROM {items} GROUP BY place ORDER BY place"
 
@@ -28,6 +29,16 @@ def test_a_query_says_the_same_here_and_in_spark(lake: Lake) -> None:
     in_spark = lake.spark.sql(COUNTED.replace("ORDER BY place", ""), items=lake.read(ITEMS)).collect()
     here = query(lake, COUNTED, items=ITEMS).to_pylist()
     assert {tuple(row) for row in in_spark} == {tuple(row.values()) for row in here}
+
+
+def test_a_query_sees_only_the_rows_that_fulfil_its_condition(lake: Lake) -> None:
+    lake.create(ITEMS)
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0), (2, "a", TUESDAY, 1.0), (3, "b", TUESDAY, 1.0)), ITEMS)
+    on_tuesday = Days.of("day", [TUESDAY]).predicate(quote="")
+    assert {row["place"]: row["n"] for row in query(lake, COUNTED, where=on_tuesday, items=ITEMS).to_pylist()} == {
+        "a": 1,
+        "b": 1,
+    }
 
 
 def test_a_query_that_names_no_such_column_is_refused(lake: Lake) -> None:

@@ -88,9 +88,8 @@ def raw(
 ) -> Iterator[dg.MaterializeResult]:
     """Every message of the topics, once, unparsed."""
     lake = lakehouse.lake
-    topics = {
-        RAW[event]: kafka.topic(event) for event in TOPICS if asset_key(RAW[event]) in context.selected_asset_keys
-    }
+    selected = [event for event in TOPICS if asset_key(RAW[event]) in context.selected_asset_keys]
+    topics = {RAW[event]: topic for event, topic in kafka.topics(selected).items()}
 
     def ingest(table: Table) -> dg.MaterializeResult:
         topic, before = topics[table], _version(lake, table)

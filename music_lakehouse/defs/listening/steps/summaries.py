@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -22,34 +20,43 @@ from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.query import query
-from music_lakehouse.lakehouse.steps import Step
+from music_lakehouse.lakehouse.steps import MOST_ROWS_READ_AT_ONCE, Step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 
 
-def _daily(table: Table, summarize: Callable[[DataFrame], DataFrame]) -> Step:
+def _daily(table: Table, sql: str) -> Step:
     """A summary by day: the days that changed are summarized anew."""
 
     def update(lake: Lake, changes: Changes) -> Written:
-        change, wide = changes.get(WIDE_STREAMS), lake.read(WIDE_STREAMS)
+        change = changes.get(WIDE_STREAMS)
         if change is None or change.full:
-            return make_equal(lake, table, summarize(wide), delete=True)
+            return make_equal(lake, table, _summarized(lake, sql), delete=True)
         within = Days.of("date_part", days_of(change.rows, "date_part"))
-        return make_equal(lake, table, summarize(wide.where(within.predicate())), within=within, delete=True)
+        summary = _summarized(lake, sql, within.predicate(quote=""))
+        return make_equal(lake, table, summary, within=within, delete=True)
 
     return Step(table, (WIDE_STREAMS,), update)
 
 
+def _summarized(lake: Lake, sql: str, where: str = "true") -> DataFrame:
+    """The summary of the streams that fulfil the predicate.
+
+    Of some million streams a few columns are grouped here in a second, for which Spark takes several; of more than one
+    process can take, Spark does it.
+    """
+    if lake.rows(WIDE_STREAMS) <= MOST_ROWS_READ_AT_ONCE:
+        return lake.spark.createDataFrame(query(lake, sql, where=where, streams=WIDE_STREAMS))
+    return lake.spark.sql(sql, streams=lake.read(WIDE_STREAMS).where(where))
+
+
 def _update_artist_popularity(lake: Lake, changes: Changes) -> Written:
-    if lake.small:
-        # New streams touch most artists, of whom all streams count: that reads much, for which Spark takes long.
-        popularity = query(lake, summaries.ARTIST_POPULARITY, streams=WIDE_STREAMS)
-        return make_equal(lake, ARTIST_POPULARITY, lake.spark.createDataFrame(popularity), delete=True)
-    change, wide = changes.get(WIDE_STREAMS), lake.read(WIDE_STREAMS)
-    if change is None or change.full:
-        return make_equal(lake, ARTIST_POPULARITY, summaries.artist_popularity(wide), delete=True)
+    change = changes.get(WIDE_STREAMS)
+    if change is None or change.full or lake.rows(WIDE_STREAMS) <= MOST_ROWS_READ_AT_ONCE:
+        return make_equal(lake, ARTIST_POPULARITY, _summarized(lake, summaries.ARTIST_POPULARITY), delete=True)
     touched = F.broadcast(change.rows.select("artistName").distinct())
-    desired = summaries.artist_popularity(wide.join(touched, "artistName", "left_semi"))
+    streams = lake.read(WIDE_STREAMS).join(touched, "artistName", "left_semi")
+    desired = lake.spark.sql(summaries.ARTIST_POPULARITY, streams=streams)
     current = lake.read(ARTIST_POPULARITY).join(touched, "artistName", "left_semi")
     return make_equal(lake, ARTIST_POPULARITY, desired, current=current, delete=True)
 
@@ -63,8 +70,8 @@ def _update_active_users(lake: Lake, changes: Changes) -> Written:
 
 
 STEPS = (
-    _daily(DAILY_USER_SUMMARY, summaries.daily_user_summary),
-    _daily(DAILY_LOCATION_SUMMARY, summaries.daily_location_summary),
+    _daily(DAILY_USER_SUMMARY, summaries.DAILY_USER_SUMMARY),
+    _daily(DAILY_LOCATION_SUMMARY, summaries.DAILY_LOCATION_SUMMARY),
     Step(ARTIST_POPULARITY, (WIDE_STREAMS,), _update_artist_popularity, reads_all=True),
     Step(ACTIVE_USERS, (*ALL_BRONZE, USER_PROFILES, USER_SESSIONS), _update_active_users),
 )

@@ -1,4 +1,5 @@
-"""Summaries of wide_streams, each the GROUP BY that its table is always equal to; and who is active now."""
+"""Summaries of wide_streams (`{streams}`), each the GROUP BY that its table is always equal to, in words that any SQL
+engine understands; and who is active now."""
 
 from __future__ import annotations
 
@@ -8,32 +9,21 @@ from pyspark.sql import functions as F
 ACTIVE_MINUTES = 30
 
 
-def daily_user_summary(streams: DataFrame) -> DataFrame:
-    return streams.groupBy("date_part", "userId", "firstName", "lastName", "level").agg(
-        F.count("*").alias("total_streams"),
-        F.countDistinct("songName").alias("unique_songs"),
-        F.countDistinct("artistName").alias("unique_artists"),
-    )
-
-
-def daily_location_summary(streams: DataFrame) -> DataFrame:
-    return streams.groupBy("date_part", "city", "state").agg(
-        F.count("*").alias("total_streams"),
-        F.countDistinct("userId").alias("unique_users"),
-        F.countDistinct("songName").alias("unique_songs"),
-    )
-
-
+DAILY_USER_SUMMARY = """
+    SELECT date_part, userId, firstName, lastName, level, count(*) AS total_streams,
+           count(DISTINCT songName) AS unique_songs, count(DISTINCT artistName) AS unique_artists
+    FROM {streams} GROUP BY date_part, userId, firstName, lastName, level
+"""
+DAILY_LOCATION_SUMMARY = """
+    SELECT date_part, city, state, count(*) AS total_streams, count(DISTINCT userId) AS unique_users,
+           count(DISTINCT songName) AS unique_songs
+    FROM {streams} GROUP BY date_part, city, state
+"""
 ARTIST_POPULARITY = """
     SELECT artistName, count(*) AS total_streams, count(DISTINCT userId) AS unique_users,
            count(DISTINCT songName) AS unique_songs, count(DISTINCT date_part) AS active_days
     FROM {streams} GROUP BY artistName
 """
-"""In the words of any SQL engine: where `{streams}` is."""
-
-
-def artist_popularity(streams: DataFrame) -> DataFrame:
-    return streams.sparkSession.sql(ARTIST_POPULARITY, streams=streams)
 
 
 def active_users(profiles: DataFrame, sessions: DataFrame, newest: object) -> DataFrame:

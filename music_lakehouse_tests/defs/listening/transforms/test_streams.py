@@ -145,19 +145,19 @@ def test_summaries_are_the_group_by_of_wide_streams(spark: SparkSession) -> None
         ],
     )
     by_user = ["date_part", "userId", "total_streams", "unique_songs", "unique_artists"]
-    assert values(summaries.daily_user_summary(wide), by_user, "date_part", "userId") == [
+    assert values(spark.sql(summaries.DAILY_USER_SUMMARY, streams=wide), by_user, "date_part", "userId") == [
         (DAY, 1, 3, 2, 2),
         (DAY, 2, 1, 1, 1),
         (tomorrow, 1, 1, 1, 1),
     ]
     by_place = ["date_part", "city", "state", "total_streams", "unique_users", "unique_songs"]
-    assert values(summaries.daily_location_summary(wide), by_place, "date_part", "city") == [
+    assert values(spark.sql(summaries.DAILY_LOCATION_SUMMARY, streams=wide), by_place, "date_part", "city") == [
         (DAY, None, None, 2, 2, 2),
         (DAY, "Oslo", None, 2, 1, 1),
         (tomorrow, "Oslo", None, 1, 1, 1),
     ]
     by_artist = ["artistName", "total_streams", "unique_users", "unique_songs", "active_days"]
-    assert values(summaries.artist_popularity(wide), by_artist, "artistName") == [
+    assert values(spark.sql(summaries.ARTIST_POPULARITY, streams=wide), by_artist, "artistName") == [
         ("Band", 3, 1, 1, 2),
         ("Solo", 2, 2, 2, 1),
     ]
