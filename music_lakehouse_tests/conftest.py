@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from pyspark.sql import SparkSession
@@ -12,6 +13,9 @@ from pyspark.sql import SparkSession
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.resources.spark import SparkResource
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
+
+if TYPE_CHECKING:
+    from music_lakehouse_tests.postgres import Postgres
 
 DEFAULT_SEED = 20180101
 
@@ -47,6 +51,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
     """A real Kafka broker for the whole test run, on a free port; nobody may stop it."""
     with EmbeddedBroker(tmp_path_factory.mktemp("broker"), free_port()) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A real PostgreSQL server for the whole test run; whoever stops it starts it again."""
+    from music_lakehouse_tests.postgres import Postgres
+
+    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
+from music_lakehouse.cli import simulate_catalogue
 from music_lakehouse.cli.console import note, say
 
 USERS, DAYS = 200, 7.0
 
 # A group, so that other sources are simulated by subcommands; without one it is the listening events.
 simulate = typer.Typer(invoke_without_command=True, subcommand_metavar="")
+simulate.command(epilog=simulate_catalogue.EXAMPLE)(simulate_catalogue.catalogue)
 
 
 @simulate.callback(
