@@ -8,14 +8,16 @@ from typing import Annotated
 
 import typer
 
-from music_lakehouse.cli import simulate_catalogue
+from music_lakehouse.cli import simulate_catalogue, simulate_customers, simulate_heart_rate
 from music_lakehouse.cli.console import note, say
 
 USERS, DAYS = 200, 7.0
 
 # A group, so that other sources are simulated by subcommands; without one it is the listening events.
-simulate = typer.Typer(invoke_without_command=True, subcommand_metavar="")
-simulate.command(epilog=simulate_catalogue.EXAMPLE)(simulate_catalogue.catalogue)
+simulate = typer.Typer(invoke_without_command=True)
+simulate.command("catalogue", epilog=simulate_catalogue.EXAMPLE)(simulate_catalogue.catalogue)
+simulate.command("customers", epilog=simulate_customers.EXAMPLE)(simulate_customers.customers)
+simulate.command("heart-rate", epilog=simulate_heart_rate.EXAMPLE)(simulate_heart_rate.heart_rate)
 
 
 @simulate.callback(

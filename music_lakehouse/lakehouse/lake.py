@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import RLock
+from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
@@ -78,6 +79,8 @@ class Lake(LakePaths):
     """
 
     spark: SparkSession
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Spark settings that somebody chose: they hold for large changes, rather than the lake's own."""
     small: bool = field(default=False, init=False)
     """Whether few rows are expected."""
     _opened: dict[Table, DeltaTable] = field(default_factory=dict, init=False, repr=False)
@@ -129,7 +132,7 @@ class Lake(LakePaths):
         """
         self.small = rows is not None and rows <= MOST_ROWS_OF_A_SMALL_CHANGE
         for name, value in (SMALL_CHANGE if self.small else LARGE_CHANGE).items():
-            self.spark.conf.set(name, value)
+            self.spark.conf.set(name, value if self.small else self.settings.get(name, value))
 
     def pool(self, threads: int) -> ThreadPoolExecutor:
         """Threads for work on this lake; `join` waits for them."""

@@ -34,7 +34,7 @@ class LakehouseResource(dg.ConfigurableResource):
                 lock = LakeLock(self.root)
                 lock.acquire(self._run_id, wait_seconds=self.lock_wait_seconds)
                 self._lock = lock
-            lake = Lake(self.root, self.spark.spark_session)
+            lake = Lake(self.root, self.spark.spark_session, self.spark.spark_config)
             self._lock.add_children()
             self._lake = lake
         return self._lake

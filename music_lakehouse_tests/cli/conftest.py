@@ -46,7 +46,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory in which the command works: all settings at their defaults, but for a port where nothing listens."""
     # Commands put DAGSTER_HOME into the environment; only what was set here is taken back.
     monkeypatch.setenv("DAGSTER_HOME", "")
-    for name in ("LAKEHOUSE_ROOT", "REFERENCE_ROOT", "BROKER_DATA", "DAGSTER_HOME", "KAFKA_TOPIC_PREFIX"):
+    for name in (
+        "LAKEHOUSE_ROOT",
+        "REFERENCE_ROOT",
+        "BROKER_DATA",
+        "DAGSTER_HOME",
+        "KAFKA_TOPIC_PREFIX",
+        "LANDING_ROOT",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
     monkeypatch.chdir(tmp_path)

@@ -83,5 +83,8 @@ def test_the_session_is_set_by_how_many_rows_are_expected(lake: Lake) -> None:
         lake.expect(rows)
         assert lake.small == small
         assert set_as(SMALL_CHANGE if small else LARGE_CHANGE)
-    lake.expect(0)
-    assert lake.small
+    chosen = Lake(lake.root, lake.spark, {"spark.sql.shuffle.partitions": "77"})
+    chosen.expect(None)
+    assert set_as({**LARGE_CHANGE, "spark.sql.shuffle.partitions": "77"})
+    chosen.expect(0)
+    assert set_as(SMALL_CHANGE)

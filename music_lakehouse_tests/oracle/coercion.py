@@ -30,6 +30,10 @@ class NotAnObjectError(ValueError):
     """The message is not one JSON object."""
 
 
+class NotAnArrayError(ValueError):
+    """The text is not one JSON array."""
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise NotAnObjectError(f"{name} is no JSON")
 
@@ -46,6 +50,18 @@ def parse_object(text: str) -> dict[str, Any]:
         raise NotAnObjectError(str(error)) from error
     if not isinstance(parsed, dict):
         raise NotAnObjectError(f"a JSON {type(parsed).__name__}")
+    return parsed
+
+
+def parse_array(text: str) -> list[Any]:
+    """The one JSON array that the whole text is (blanks around it allowed); numbers stay `NumberText`. Raises
+    NotAnArrayError for anything else."""
+    try:
+        parsed = _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise NotAnArrayError(str(error)) from error
+    if not isinstance(parsed, list):
+        raise NotAnArrayError(f"a JSON {type(parsed).__name__}")
     return parsed
 
 

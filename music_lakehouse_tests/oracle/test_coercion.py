@@ -3,12 +3,14 @@ from __future__ import annotations
 import pytest
 
 from music_lakehouse_tests.oracle.coercion import (
+    NotAnArrayError,
     NotAnObjectError,
     NumberText,
     UnfitValueError,
     boolean,
     double,
     integer,
+    parse_array,
     parse_object,
     text,
 )
@@ -93,3 +95,10 @@ def test_of_a_name_that_comes_twice_the_last_holds() -> None:
 def test_what_is_not_one_strict_json_object_is_refused(content: str) -> None:
     with pytest.raises(NotAnObjectError):
         parse_object(content)
+
+
+def test_an_array_is_the_whole_text_and_keeps_its_numbers_as_written() -> None:
+    assert parse_array(' [1.50, {"a": 2}]\n') == ["1.50", {"a": "2"}]
+    for text_of_something_else in ("", "{}", "[1", "[1] [2]", "[Infinity]", "[" * 100_000):
+        with pytest.raises(NotAnArrayError):
+            parse_array(text_of_something_else)
