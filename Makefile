@@ -25,8 +25,8 @@ test: setup ## all tests but the long histories and the many more seeds and kill
 test-chaos: setup ## tests that kill processes, fill disks and lose checkpoints
 	@$(PYTEST) -m "chaos and not slow"
 
-test-fast: setup ## tests that need neither Spark nor Kafka, under 30 seconds
-	@$(PYTEST) -m "not spark and not kafka and not slow"
+test-fast: setup ## tests that need neither Spark nor Kafka nor time, under 30 seconds
+	@$(PYTEST) -m "not spark and not kafka and not slow and not thorough"
 
 test-full: setup ## every test: all seeds, kill points and faults
 	@$(PYTEST)

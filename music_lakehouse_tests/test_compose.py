@@ -17,6 +17,8 @@ from dagster._core.instance.ref import InstanceRef
 from music_lakehouse.jars import TESTED_JAVA
 from music_lakehouse.settings import Settings
 
+pytestmark = pytest.mark.thorough
+
 REPOSITORY = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

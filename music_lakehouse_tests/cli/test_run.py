@@ -23,7 +23,7 @@ from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse_tests.cli.conftest import Ran
 
 # A run of the pipeline in a new process, on a machine that is busy.
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.thorough]
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -8,6 +8,8 @@ import pytest
 from music_lakehouse.simulator.customers import tpch
 from music_lakehouse_tests.cli.conftest import Command
 
+pytestmark = pytest.mark.thorough
+
 CUSTOMERS = ("simulate", "customers", "--scale", "0.001", "--chunks", "2")
 
 

@@ -15,6 +15,8 @@ from pyspark.sql import SparkSession
 
 from music_lakehouse_tests.cli.conftest import Command, processor_seconds
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.usefixtures("lake")
 def test_names_of_columns_and_tables_work_unquoted_in_any_case(command: Command) -> None:

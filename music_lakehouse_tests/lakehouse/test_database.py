@@ -16,6 +16,8 @@ from music_lakehouse.lakehouse.sql_source import extract
 from music_lakehouse_tests.lakehouse.sources import USERS, Source
 from music_lakehouse_tests.postgres import PASSWORD, Postgres
 
+pytestmark = pytest.mark.thorough
+
 
 def database(url: SecretStr | str) -> Database:
     return Database(

@@ -12,6 +12,8 @@ from music_lakehouse.lakehouse.landing import DELETED, EXTRACTED_AT, Landing
 from music_lakehouse.lakehouse.sql_source import extract
 from music_lakehouse_tests.lakehouse.sources import USERS, Source, known, landed, names, newest
 
+pytestmark = pytest.mark.thorough
+
 MON, TUE, WED = "2024-01-01 12:00:00", "2024-01-02 12:00:00", "2024-01-03 12:00:00"
 NOON = datetime(2024, 1, 1, 12)
 

@@ -15,6 +15,8 @@ import pytest
 from music_lakehouse.lakehouse import locks
 from music_lakehouse.lakehouse.locks import Holder, LakeLock, LakeLockedError, Process, current_holder, lock_file
 
+pytestmark = pytest.mark.thorough
+
 HOLD = """
 import subprocess, sys, time
 from music_lakehouse.lakehouse.locks import LakeLock

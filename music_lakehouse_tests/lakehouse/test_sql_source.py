@@ -34,6 +34,8 @@ from music_lakehouse_tests.lakehouse.sources import (
 )
 from music_lakehouse_tests.postgres import Postgres
 
+pytestmark = pytest.mark.thorough
+
 MON, TUE, WED = "2024-01-01 12:00:00", "2024-01-02 12:00:00", "2024-01-03 12:00:00"
 THU = "2024-01-04 12:00:00"
 

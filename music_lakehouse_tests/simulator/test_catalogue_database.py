@@ -23,6 +23,8 @@ from music_lakehouse.simulator.catalogue_database import (
     fill,
 )
 
+pytestmark = pytest.mark.thorough
+
 Row = dict[str, Any]
 COLUMNS = {
     "DimUser": ["user_id", "user_name", "country", "subscription_type", "start_date", "end_date", "updated_at"],

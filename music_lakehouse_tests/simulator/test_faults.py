@@ -16,6 +16,8 @@ from music_lakehouse.simulator.faults import DELAYS, FAULTS, HUNDRED_YEARS_MS, E
 from music_lakehouse.simulator.messages import LISTEN, PAGE_VIEW, STATUS_CHANGE, Message, to_value
 from music_lakehouse.simulator.simulation import simulate
 
+pytestmark = pytest.mark.thorough
+
 LISTEN_EVENT: Event = {
     "ts": 1_541_000_000_796,
     "sessionId": 12,

@@ -13,6 +13,8 @@ import pytest
 from music_lakehouse.simulator.messages import AUTH, LISTEN, PAGE_VIEW, STATUS_CHANGE, Message
 from music_lakehouse.simulator.replay import RecordingError, SingleStream, four_topic_form, read_recorded
 
+pytestmark = pytest.mark.thorough
+
 
 def row(page: str, item: int, **values: Any) -> dict[str, Any]:
     """A row of the single stream as a user who is logged in sends it."""

@@ -18,6 +18,8 @@ from music_lakehouse.simulator.config import SimulatorConfig, users_for
 from music_lakehouse.simulator.messages import AUTH, LISTEN, PAGE_VIEW, STATUS_CHANGE
 from music_lakehouse.simulator.simulation import simulate
 
+pytestmark = pytest.mark.thorough
+
 Event = dict[str, Any]
 
 # Four weeks that begin on a Monday; the start has milliseconds, which all events share.

@@ -18,6 +18,8 @@ from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse_tests.defs.listening.small_lakes import sound_tables, write, write_all
 from music_lakehouse_tests.oracle.values import Row, Tables
 
+pytestmark = pytest.mark.thorough
+
 ALL = [(table, check) for table, checks in CHECKS.items() for check in checks]
 NAMES = [f"{table.full_name}-{check.name}" for table, check in ALL]
 

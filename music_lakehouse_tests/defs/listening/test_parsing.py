@@ -77,6 +77,7 @@ def test_a_query_whose_checkpoint_is_gone_adds_nothing_twice(lake: Lake) -> None
     parse(lake)
     shutil.rmtree(Path(lake.root) / "_checkpoints")
     shutil.rmtree(Path(lake.root) / "metrics")
+    lake = Lake(lake.root, lake.spark)
     arrive(lake, [GOOD, REFUSED], first_offset=2)
     parse(lake)
     assert offsets(lake) == ([0, 2], [1, 3])

@@ -18,6 +18,8 @@ from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.resources.build import build_resources
 from music_lakehouse.settings import Settings
 
+pytestmark = pytest.mark.thorough
+
 FILES = {"songs.csv": REFERENCE_SONGS, "state_codes.csv": REFERENCE_STATES}
 
 

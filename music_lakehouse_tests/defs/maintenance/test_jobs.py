@@ -23,6 +23,8 @@ from music_lakehouse.settings import Settings
 from music_lakehouse_tests.defs.listening.small_lakes import sound_tables, write, write_all
 from music_lakehouse_tests.oracle.lake import read_table
 
+pytestmark = pytest.mark.thorough
+
 SONGS, LISTENS, RAW_LISTENS = "silver.dim_songs", "bronze.listen_events", "raw.listen_events"
 
 

@@ -11,6 +11,8 @@ from music_lakehouse_tests.oracle.customers.laws import versions_are_whole
 from music_lakehouse_tests.oracle.customers.tables import QUARANTINE, tables_of
 from music_lakehouse_tests.oracle.values import Tables
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Tables:

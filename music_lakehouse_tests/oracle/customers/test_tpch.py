@@ -4,11 +4,15 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from music_lakehouse.simulator.customers.config import CustomersConfig
 from music_lakehouse.simulator.customers.simulation import land_customers
 from music_lakehouse_tests.oracle.customers.examples import customer, item, land, order
 from music_lakehouse_tests.oracle.customers.tables import tables_of
 from music_lakehouse_tests.oracle.customers.tpch import answers_from_files, answers_from_gold
+
+pytestmark = pytest.mark.thorough
 
 SHIPPED_IN_1994 = "1,2,3,1,5,100.00,0.06,0.02,N,O,1994-06-01,1994-06-02,1994-06-03,NONE,RAIL,quiet"
 

@@ -19,6 +19,8 @@ from music_lakehouse.simulator.customers.simulation import Landed, land_customer
 from music_lakehouse.simulator.customers.tpch import COLUMNS, Tpch, TpchError
 from music_lakehouse.simulator.landing import LandingError
 
+pytestmark = pytest.mark.thorough
+
 START = datetime(2024, 3, 1, 6, tzinfo=timezone.utc)
 CHUNKS = 5
 Row = dict[str, str]

@@ -17,6 +17,8 @@ from music_lakehouse.simulator.heart_rate.faults import FILE_FAULTS
 from music_lakehouse.simulator.heart_rate.simulation import land_heart_rates
 from music_lakehouse.simulator.landing import LandingError
 
+pytestmark = pytest.mark.thorough
+
 START = datetime(2024, 3, 1, tzinfo=timezone.utc)
 FILES, RECORDINGS = 12, 2000
 FIELDS = ("device_id", "mrn", "time", "heartrate")
