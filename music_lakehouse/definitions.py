@@ -5,9 +5,13 @@ from __future__ import annotations
 import dagster as dg
 
 from music_lakehouse.defs.alerts import failed_check_alert, run_failure_alert
-from music_lakehouse.defs.listening.assets import ASSETS
-from music_lakehouse.defs.listening.jobs import audit, streaming_pipeline, whole_tables
-from music_lakehouse.defs.listening.schedules import daily_audit, reference_files_schedule
+from music_lakehouse.defs.audit import audit, daily_audit, whole_tables
+from music_lakehouse.defs.customers.assets import ASSETS as CUSTOMERS
+from music_lakehouse.defs.customers.jobs import customers_pipeline
+from music_lakehouse.defs.customers.sensors import customers_files
+from music_lakehouse.defs.listening.assets import ASSETS as LISTENING
+from music_lakehouse.defs.listening.jobs import streaming_pipeline
+from music_lakehouse.defs.listening.schedules import reference_files_schedule
 from music_lakehouse.defs.listening.sensors import kafka_observation_sensor, kafka_sensor
 from music_lakehouse.defs.maintenance.jobs import table_maintenance
 from music_lakehouse.defs.maintenance.schedules import weekly_maintenance
@@ -18,11 +22,11 @@ from music_lakehouse.settings import Settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """All definitions, on the lake, the brokers and the files that the settings name. Opens and starts nothing."""
     return dg.Definitions(
-        assets=ASSETS,
+        assets=[*LISTENING, *CUSTOMERS],
         asset_checks=[whole_tables],
-        jobs=[streaming_pipeline, audit, table_maintenance],
+        jobs=[streaming_pipeline, customers_pipeline, audit, table_maintenance],
         schedules=[daily_audit, reference_files_schedule, weekly_maintenance],
-        sensors=[kafka_sensor, kafka_observation_sensor, run_failure_alert, failed_check_alert],
+        sensors=[kafka_sensor, kafka_observation_sensor, customers_files, run_failure_alert, failed_check_alert],
         resources=build_resources(settings),
         executor=dg.in_process_executor,
     )

@@ -8,24 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from music_lakehouse.defs.listening.catalog import TABLES
-from music_lakehouse.defs.listening.checks import CHECKS
-from music_lakehouse.defs.listening.tables import BRONZE
-from music_lakehouse.defs.listening.transforms.events import rules
+from music_lakehouse.defs.catalog import CHECKS, RULES, TABLES
 from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
+from music_lakehouse.lakehouse.file_ledger import FILES
 from music_lakehouse.lakehouse.kafka_positions import ACCEPTED_LOSS, KAFKA_POSITIONS
 from music_lakehouse.lakehouse.tables import Column, Table
 
 PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
-BOOKKEEPING = (KAFKA_POSITIONS, ACCEPTED_LOSS, POSITIONS, EXPECTATIONS)
+BOOKKEEPING = (KAFKA_POSITIONS, ACCEPTED_LOSS, FILES, POSITIONS, EXPECTATIONS)
 # A column that comes from more than this many is said to come from their tables.
 _MOST_SOURCES = 2
 
 INTRODUCTION = """\
 # Tables
 
-Generated from the declarations in `music_lakehouse/defs/listening/` by `python -m music_lakehouse.docs`: edit those.
+Generated from the declarations in `music_lakehouse/defs/` by `python -m music_lakehouse.docs`: edit those.
 
 All are Delta tables at `<LAKEHOUSE_ROOT>/<layer>/<table>`, all timestamps are UTC. A column that is a "key of" others
 is the md5 of these joined by `|`, a missing one as the empty text. In "cleaned" text, UTF-8 that was read as Latin-1 is
@@ -78,10 +76,10 @@ def _body(table: Table) -> Iterator[str]:
 
 
 def _rules(table: Table) -> Iterator[str]:
-    if table in BRONZE.values():
-        for rule in rules(table.name):
-            fate = f"quarantine; warns over {rule.threshold:.0%}, stops over {rule.limit:.0%}"
-            yield _row((f"`{rule.name}`", rule.description, fate))
+    for rule in RULES.get(table, ()):
+        fate = f"quarantine; warns over {rule.threshold:.0%}"
+        fate += f", stops over {rule.limit:.0%}" if rule.limit < 1 else ""
+        yield _row((f"`{rule.name}`", rule.description, fate))
 
 
 def _checks(table: Table) -> Iterator[str]:

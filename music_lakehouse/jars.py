@@ -12,12 +12,15 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 IVY_FILE = Path(__file__).parents[1] / "ivy.xml"
 JARS = Path(sys.prefix) / "share" / "music-lakehouse" / "jars"
 TESTED_JAVA = (17, 21)
+PAUSES = (2.0, 10.0, None)
+"""Seconds between tries to fetch the jars."""
 INSTALL_JAVA = (
     "apt-get install openjdk-17-jre-headless | dnf install java-17-openjdk-headless | brew install openjdk@17"
 )
@@ -85,7 +88,7 @@ def fetch(root: Path = JARS, ivy_file: Path = IVY_FILE) -> bool:
 
     Returns False, at once, where they are there already. The stamp is removed first and written last, so that a fetch
     that was interrupted is repeated; what it had downloaded is kept. Raises `JavaError`, and `JarsError` with Ivy's own
-    words where a jar can't be had.
+    words where a jar can't be had at the third try.
     """
     if fetched(root, ivy_file):
         return False
@@ -96,7 +99,12 @@ def fetch(root: Path = JARS, ivy_file: Path = IVY_FILE) -> bool:
     # -sync makes root hold these jars and nothing else: those of an earlier ivy.xml go.
     command = [str(java.path), "-jar", str(_ivy()), "-ivy", str(ivy_file), "-cache", str(cache)]
     command += ["-retrieve", f"{root}/[conf]/[artifact]-[revision].[ext]", "-types", "jar", "bundle", "-sync"]
-    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    for pause in PAUSES:
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if run.returncode == 0 or pause is None:
+            break
+        # What was downloaded is kept: most often a repository didn't answer once.
+        time.sleep(pause)
     if run.returncode != 0:
         telling = re.findall(r"(?:not found: |access error at url |FAILED +\] ).+", run.stdout)
         detail = telling[0] if telling else (run.stdout + run.stderr).strip()[-300:]

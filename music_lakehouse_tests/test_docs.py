@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from music_lakehouse.cli.main import app
-from music_lakehouse.defs.listening.catalog import TABLES
+from music_lakehouse.defs.catalog import TABLES
 from music_lakehouse.docs import PAGE, tables_page
 
 REPOSITORY = Path(__file__).parents[1]

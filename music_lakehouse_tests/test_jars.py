@@ -105,6 +105,34 @@ def test_a_fetch_that_is_done_costs_nothing() -> None:
     assert time.monotonic() - began < 1
 
 
+def test_a_repository_that_does_not_answer_once_is_asked_again(
+    fake_java: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jars, "PAUSES", (0.0, 0.0, None))
+    root, ivy_file, calls = tmp_path / "jars", tmp_path / "ivy.xml", tmp_path / "calls"
+    ivy_file.write_text(SMALL_IVY.format(dependencies=""))
+    (tmp_path / "ivy-cache").mkdir()
+
+    def write_ivy(successful_call: int) -> None:
+        calls.write_text("")
+        fake_java.write_text(
+            "#!/bin/sh\n"
+            '[ "$1" = -jar ] || { echo \'openjdk version "17" 2025-01-01\' >&2; exit 0; }\n'
+            f"echo call >>{calls}\n"
+            f"n=0; while read -r _; do n=$((n + 1)); done <{calls}\n"
+            f"[ $n -ge {successful_call} ] || {{ echo 'access error at url somewhere'; exit 1; }}\n"
+        )
+        fake_java.chmod(fake_java.stat().st_mode | stat.S_IXUSR)
+
+    write_ivy(successful_call=4)
+    with pytest.raises(jars.JarsError, match="access error at url somewhere"):
+        jars.fetch(root, ivy_file)
+    assert calls.read_text().split() == ["call"] * 3
+    write_ivy(successful_call=2)
+    assert jars.fetch(root, ivy_file)
+    assert calls.read_text().split() == ["call"] * 2
+
+
 @pytest.mark.slow
 def test_a_changed_ivy_file_replaces_the_jars(tmp_path: Path) -> None:
     root, ivy_file = tmp_path / "share" / "jars", tmp_path / "ivy.xml"

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from music_lakehouse.simulator.broker import EmbeddedBroker
 
 EXAMPLE = "Example: music-lakehouse demo"
-JOB = "streaming_pipeline"
+JOB, CUSTOMERS_JOB = "streaming_pipeline", "customers_pipeline"
 USERS, DIRTY, SEED = 200, 0.02, 1
+CUSTOMERS_SCALE, CUSTOMERS_CHUNKS = 0.001, 4
 
 ANALYTICS = {
     "Top songs": """
@@ -33,6 +34,10 @@ ANALYTICS = {
         SELECT coalesce(state, '-') AS state, stateName, count(*) AS listens, count(DISTINCT userId) AS listeners
         FROM gold.wide_streams GROUP BY ALL ORDER BY listens DESC, state LIMIT 10
     """,
+    "Sales by market segment, as it was at the order's time": """
+        SELECT c_mktsegment AS segment, count(*) AS items, round(sum(net_revenue)) AS revenue
+        FROM gold.fact_sales JOIN gold.dim_customer USING (dim_customer_id) GROUP BY ALL ORDER BY revenue DESC
+    """,
 }
 
 NEXT = (
@@ -45,7 +50,7 @@ NEXT = (
 
 
 def demo() -> None:
-    """Simulate a week of music on an embedded Kafka broker, run the pipeline, and show the tables.
+    """Simulate a week of music on an embedded Kafka broker and CSV files that land, run the pipelines, show the tables.
 
     200 users, of whose messages 2 % have a fault. Run again, it takes up where it was: the events since the last demo.
     """
@@ -64,13 +69,28 @@ def demo() -> None:
         _simulate(settings, embedded)
         say(f"\n{JOB}: from Kafka to gold", style="bold")
         done = run_and_show(JOB, settings)
-        if done.success:
+        customers = _take_customers(settings) if done.success else done
+        if customers.success:
             _show(settings, done)
     finally:
         if not ran:
             with waiting("Stopping Kafka"):
                 embedded.stop()
     finish(done)
+    finish(customers)
+
+
+def _take_customers(settings: Settings) -> JobRun:
+    """Lands customers and their orders as CSV files, and takes them to gold."""
+    from music_lakehouse.cli.run import run_and_show
+    from music_lakehouse.simulator.customers.config import CustomersConfig
+    from music_lakehouse.simulator.customers.simulation import land_customers
+
+    say(f"\n{CUSTOMERS_JOB}: from CSV files to gold", style="bold")
+    config = CustomersConfig(scale=CUSTOMERS_SCALE, chunks=CUSTOMERS_CHUNKS, seed=SEED, dirty=DIRTY)
+    landed = land_customers(settings.landing_root, config)
+    say(f"{len(landed)} files landed; {DIRTY:.0%} of their rows have a fault")
+    return run_and_show(CUSTOMERS_JOB, settings)
 
 
 def _simulate(settings: Settings, embedded: EmbeddedBroker) -> None:

@@ -1,11 +1,12 @@
-"""`music-lakehouse reset`: remove the lake's tables, to begin anew."""
+"""`music-lakehouse reset`: remove the lake's tables, or those of one pipeline, to begin anew."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,19 +14,27 @@ from music_lakehouse.cli.console import say
 from music_lakehouse.cli.errors import CliError
 from music_lakehouse.cli.progress import waiting
 
-EXAMPLE = "Example: music-lakehouse reset --broker --yes"
+if TYPE_CHECKING:
+    from music_lakehouse.lakehouse.tables import Table
+
+EXAMPLE = "Example: music-lakehouse reset --broker --yes\n\nOne pipeline: music-lakehouse reset customers --yes"
 CHECKPOINTS = "_checkpoints"
 
 
 def reset(
+    pipeline: Annotated[
+        str | None, typer.Argument(help="Only the tables of this pipeline, for example customers.")
+    ] = None,
+    *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     broker: Annotated[
         bool, typer.Option("--broker", help="Stop the embedded broker and remove its messages too.")
     ] = False,
 ) -> None:
-    """Remove all tables and checkpoints of the lake; with --broker the embedded broker's messages too.
+    """Remove all tables and checkpoints of the lake or a pipeline; with --broker the embedded broker's messages too.
 
-    Asks first. Messages that are still on Kafka are read again by the next run. Refuses while a run holds the lake.
+    Asks first. Messages that are still on Kafka, and files that landed, are read again by the next run. Refuses while a
+    run holds the lake.
     """
     from music_lakehouse.cli.embedded import embedded_broker
     from music_lakehouse.lakehouse.inventory import find_tables
@@ -34,13 +43,16 @@ def reset(
 
     settings = Settings()
     root = settings.lake_uri
+    own = None if pipeline is None else _tables_of(pipeline)
+    if own is not None and broker:
+        raise typer.BadParameter(f"the broker's messages are no part of {pipeline}: leave out --broker or {pipeline}")
     embedded = embedded_broker(settings) if broker else None
     holder = current_holder(root)
     if holder is not None:
         raise LakeLockedError(f"the lake is held by {holder}: wait until it has ended, or stop it; nothing was removed")
-    tables = list(find_tables(root))
+    tables = [name for name in find_tables(root) if own is None or name in own]
     if not tables and embedded is None:
-        say(f"The lake at {root} has no tables: there is nothing to remove")
+        say(f"The lake at {root} has no tables{f' of {pipeline}' if pipeline else ''}: there is nothing to remove")
         return
     what = f"{len(tables)} tables of {root} and their checkpoints"
     if embedded is not None:
@@ -50,7 +62,9 @@ def reset(
     lock.acquire("reset")
     try:
         with waiting("Removing"):
-            _remove_tables(root, tables)
+            if own is not None:
+                _forget(root, own)
+            _remove_tables(root, tables, [CHECKPOINTS] if own is None else [f"{CHECKPOINTS}/{name}" for name in own])
     finally:
         lock.release()
     if embedded is not None:
@@ -69,8 +83,34 @@ def _confirm(what: str, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def _remove_tables(root: str, tables: list[str]) -> None:
-    """Removes the tables, the checkpoints, and layers that are empty then. What else lies in the root is left alone."""
+def _tables_of(pipeline: str) -> Mapping[str, Table]:
+    from music_lakehouse.defs.catalog import LANDED_PIPELINES
+
+    if pipeline not in LANDED_PIPELINES:
+        known = ", ".join(LANDED_PIPELINES)
+        raise typer.BadParameter(
+            f"{pipeline} can't be removed by itself: {known} can; without a name everything is removed",
+            param_hint="PIPELINE",
+        )
+    return LANDED_PIPELINES[pipeline]
+
+
+def _forget(root: str, tables: Mapping[str, Table]) -> None:
+    """Removes what the lake remembers of the tables' sources: versions taken, files read."""
+    from music_lakehouse.lakehouse.changes import forget_positions, read_positions
+    from music_lakehouse.lakehouse.file_ledger import forget_files, read_files
+    from music_lakehouse.lakehouse.lake import LakePaths
+
+    lake = LakePaths(root)
+    for name, table in tables.items():
+        if read_positions(lake, name):
+            forget_positions(lake, name)
+        if read_files(lake, table):
+            forget_files(lake, table)
+
+
+def _remove_tables(root: str, tables: list[str], checkpoints: list[str]) -> None:
+    """Removes the tables, their checkpoints, and layers that are empty then. What else lies in the root stays."""
     # What is downstream first: whatever is left after an interrupt is made whole by the next run.
     directories = [table.replace(".", "/", 1) for table in reversed(tables)]
     if "://" in root:
@@ -79,11 +119,11 @@ def _remove_tables(root: str, tables: list[str]) -> None:
         from music_lakehouse.lakehouse.inventory import store
 
         files = store(root)
-        for directory in [*directories, CHECKPOINTS]:
+        for directory in [*directories, *checkpoints]:
             if files.get_file_info(directory).type != FileType.NotFound:
                 files.delete_dir(directory)
         return
-    for directory in [*directories, CHECKPOINTS]:
+    for directory in [*directories, *checkpoints]:
         if Path(root, directory).exists():
             shutil.rmtree(Path(root, directory))
     for layer in {directory.split("/")[0] for directory in directories}:

@@ -9,7 +9,7 @@ EXAMPLE = "Example: music-lakehouse tables"
 
 def tables() -> None:
     """List the lake's tables: rows, size, version and last change (UTC), from their logs alone."""
-    from music_lakehouse.defs.listening.catalog import TABLES
+    from music_lakehouse.defs.catalog import TABLES
     from music_lakehouse.lakehouse.inventory import figures, find_tables
     from music_lakehouse.settings import Settings
 
@@ -29,4 +29,4 @@ def tables() -> None:
     )
     missing = [name for name in TABLES if name not in there]
     if missing:
-        note(f"Not there yet: {', '.join(missing)}. `music-lakehouse run streaming_pipeline` makes them.")
+        note(f"Not there yet: {', '.join(missing)}. `music-lakehouse run` with the job of their pipeline makes them.")

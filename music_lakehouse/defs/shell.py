@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from music_lakehouse.defs import lineage
 from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
 from music_lakehouse.lakehouse.errors import explained
 from music_lakehouse.lakehouse.expectations import Rule, RuleResult, record_results
@@ -39,9 +40,10 @@ def column_schema(columns: Sequence[Column]) -> dg.TableSchema:
 
 
 def asset_spec(
-    table: Table, *, deps: Iterable[dg.AssetKey] = (), metadata: Mapping[str, Any] | None = None, **more: Any
+    table: Table, deps: Iterable[dg.AssetKey] = (), *, metadata: Mapping[str, Any] | None = None, **more: Any
 ) -> dg.AssetSpec:
     """The asset of a table, as far as its declaration tells; `metadata` and `more` are added."""
+    columns = lineage.of(table)
     return dg.AssetSpec(
         asset_key(table),
         deps=list(deps),
@@ -55,6 +57,7 @@ def asset_spec(
             "dagster/table_name": table.full_name,
             "dagster/storage_kind": "deltalake",
             "key": ", ".join(table.key),
+            **({"dagster/column_lineage": columns} if columns else {}),
             **(metadata or {}),
         },
         **more,
@@ -150,6 +153,12 @@ def materialized(
             *(check_result(table, outcome) for outcome in outcomes),
         ],
     )
+
+
+def version_of(lake: LakePaths, table: Table) -> int:
+    """The table's newest version; -1 where there is no table."""
+    state = lake.state(table)
+    return -1 if state is None else state.version
 
 
 def retried(body: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:

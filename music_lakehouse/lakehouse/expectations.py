@@ -95,11 +95,11 @@ def count_failures(rules: Sequence[Rule]) -> list[SparkColumn]:
 
 
 def results(rules: Sequence[Rule], counted: Mapping[str, Any]) -> list[RuleResult]:
-    """The rules' results from the counts of `count_failures`.
+    """The rules' results from the counts of `count_failures`; what isn't counted is 0.
 
     Raises ExpectationFailedError, naming rule and count, where a rule with the action `fail` was broken.
     """
-    found = [RuleResult(rule, counted["rows"] or 0, counted[rule.name] or 0) for rule in rules]
+    found = [RuleResult(rule, counted.get("rows") or 0, counted.get(rule.name) or 0) for rule in rules]
     for result in found:
         if result.rule.action is Action.FAIL and not result.passed:
             raise ExpectationFailedError(

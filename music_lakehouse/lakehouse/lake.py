@@ -198,7 +198,9 @@ class Lake(LakePaths):
             if name not in self._here:
                 rows, declared = read(), pa.schema([*table.arrow_schema, pa.field(CHANGE_TYPE, pa.string())])
                 schema = pa.schema([declared.field(column) for column in rows.column_names])
-                self._here[name] = self.spark.createDataFrame(rows.cast(schema))
+                # Without any chunk, Spark can't tell what an array is of.
+                known = rows.cast(schema) if rows.num_rows else schema.empty_table()
+                self._here[name] = self.spark.createDataFrame(known)
             return self._here[name]
 
     def empty(self, table: Table) -> DataFrame:
@@ -216,10 +218,11 @@ class Lake(LakePaths):
         else:
             conformed.write.format("delta").mode("append").save(self.path(table))
 
-    def append_few(self, rows: pa.Table, table: Table) -> None:
-        """Append rows that are here, of the declared columns and types, in one commit."""
+    def append_few(self, rows: pa.Table, table: Table, *, evolve: bool = False) -> None:
+        """Append rows that are here, of the declared columns and types, in one commit. With `evolve` they may have more
+        columns, which the table then has too; what reads it by its declaration passes over them."""
         if rows.num_rows:
-            write_deltalake(self.present(table), rows, mode="append")
+            write_deltalake(self.present(table), rows, mode="append", schema_mode="merge" if evolve else None)
 
 
 def conform(rows: DataFrame, table: Table) -> DataFrame:

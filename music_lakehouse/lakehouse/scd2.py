@@ -20,6 +20,7 @@ def versions(
     carried: Mapping[str, str],
     start: str,
     end: str,
+    kept: Sequence[str] = (),
 ) -> DataFrame:
     """One row a version of a key: the stretch of time in which none of the tracked columns changed.
 
@@ -27,15 +28,20 @@ def versions(
     which ranks evidence of one time (ascending, null first; then by the tracked columns), of which the last holds. A
     null in a `carried` column means unknown and is filled with the last known value before it, or with the given one
     where there is none.
-    Out: key, `start` (inclusive), `end` (exclusive, null while the version holds), tracked. Neighbours differ in at
-    least one tracked column; each version ends where the next starts. The result depends on the set of evidence alone.
+    Out: key, `start` (inclusive), `end` (exclusive, null while the version holds), tracked, and `kept`: columns of the
+    evidence with which the version began (of equal evidence of one time, the first). Neighbours differ in at least one
+    tracked column; each version ends where the next starts. The result depends on the set of evidence alone.
     """
     ranked = Window.partitionBy(*key).orderBy(at, *order, *tracked)
+    if kept:
+        # What repeats the evidence before it would otherwise stand for it where both are of one time.
+        repeats = _equal_to_previous(tracked, ranked)
+        evidence = evidence.withColumn("_repeats", repeats).where(~F.col("_repeats"))
     so_far = ranked.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     filled = evidence.select(
         *key,
         at,
-        *(name for name in order if name not in tracked),
+        *(name for name in dict.fromkeys((*order, *kept)) if name not in tracked),
         *(
             F.coalesce(F.last(name, ignorenulls=True).over(so_far), F.lit(carried[name])).alias(name)
             if name in carried
@@ -47,7 +53,7 @@ def versions(
     last_of_a_time = filled.where(~F.col("_next").eqNullSafe(F.col(at))).drop("_next")
     by_time = Window.partitionBy(*key).orderBy(at)
     changes = last_of_a_time.withColumn("_same", _equal_to_previous(tracked, by_time)).where(~F.col("_same"))
-    return changes.select(*key, F.col(at).alias(start), F.lead(at).over(by_time).alias(end), *tracked)
+    return changes.select(*key, F.col(at).alias(start), F.lead(at).over(by_time).alias(end), *tracked, *kept)
 
 
 def _equal_to_previous(tracked: Sequence[str], window: WindowSpec) -> Column:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -17,6 +17,9 @@ ARROW_TYPES = {
     "DATE": pa.date32(),
     "TIMESTAMP": pa.timestamp("us", tz="UTC"),
     "ARRAY<STRING>": pa.list_(pa.string()),
+    # An amount, and the product of two.
+    "DECIMAL(15,2)": pa.decimal128(15, 2),
+    "DECIMAL(32,4)": pa.decimal128(32, 4),
 }
 """The types that a column may have, by their names in Spark SQL."""
 
@@ -96,3 +99,17 @@ class Table:
     def arrow_schema(self) -> pa.Schema:
         """The columns as Arrow has them, with their comments as delta-rs keeps them."""
         return pa.schema([pa.field(c.name, ARROW_TYPES[c.type], metadata={"comment": c.comment}) for c in self.columns])
+
+
+Sources = tuple[str, ...]
+"""Columns that another one's values come from, each as layer.table.column."""
+
+
+def columns_of(table: Table, *names: str) -> Sources:
+    """Columns of a table as sources."""
+    return tuple(f"{table.full_name}.{name}" for name in names)
+
+
+def traced(columns: tuple[Column, ...], sources: Mapping[str, Sources]) -> tuple[Column, ...]:
+    """The columns with their sources, each of them by its name. Raises KeyError where one has none."""
+    return tuple(replace(column, sources=sources[column.name]) for column in columns)

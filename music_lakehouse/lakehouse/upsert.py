@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, Lake, conform
+from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Table
 
 OPERATION = "_operation"
@@ -62,15 +63,15 @@ def make_equal(
     desired: DataFrame,
     *,
     current: DataFrame | None = None,
-    within: Days | None = None,
+    within: Days | Range | None = None,
     delete: bool = False,
 ) -> Written:
     """Write the difference between `desired` and the table's `current` rows into the table, in one commit or none.
 
     `current` (default: the whole table, or the part `within`) are the rows that desired stands for; with
-    `delete`, those of them that are not desired are removed. `within` are the days in which all rows concerned
-    lie: files outside them are not read. Few rows are committed from here, many by Spark; only new rows are appended,
-    anything else is one MERGE.
+    `delete`, those of them that are not desired are removed. `within` are the days, or is the range of a key, in
+    which all rows concerned lie: files outside are not read. Few rows are committed from here, many by Spark; only new
+    rows are appended, anything else is one MERGE.
     """
     lake.create(table)
     empty = lake.rows(table) == 0
@@ -111,7 +112,7 @@ def _few(changed: DataFrame) -> pa.Table | None:
     return rows if rows.num_rows <= MOST_ROWS_AT_ONCE else None
 
 
-def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | None) -> Written:
+def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | Range | None) -> Written:
     """Write few changed rows through delta-rs: for these Spark's own MERGE is all planning."""
     counts = Counter(changed[OPERATION].to_pylist())
     written = Written(counts["insert"], counts["update"], counts["delete"])
@@ -122,7 +123,7 @@ def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | None) ->
     return written
 
 
-def _merge_few(lake: Lake, table: Table, changed: pa.Table, within: Days | None) -> None:
+def _merge_few(lake: Lake, table: Table, changed: pa.Table, within: Days | Range | None) -> None:
     match = " AND ".join(f'(t."{key}" IS NOT DISTINCT FROM s."{key}")' for key in table.key)
     pruned = "" if within is None else " AND ({})".format(within.predicate("t", quote='"'))
     rows = {f'"{name}"': f's."{name}"' for name in table.column_names}
@@ -136,7 +137,7 @@ def _merge_few(lake: Lake, table: Table, changed: pa.Table, within: Days | None)
     )
 
 
-def _merge(lake: Lake, table: Table, changed: DataFrame, within: Days | None) -> None:
+def _merge(lake: Lake, table: Table, changed: DataFrame, within: Days | Range | None) -> None:
     view = f"changed_{uuid4().hex}"
     changed.createOrReplaceTempView(view)
     columns = table.column_names

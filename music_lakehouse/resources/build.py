@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from music_lakehouse.resources.files import ReferenceFiles
+from music_lakehouse.resources.files import Landing, ReferenceFiles
 from music_lakehouse.resources.kafka import KafkaResource
 from music_lakehouse.resources.lakehouse import LakehouseResource
 from music_lakehouse.resources.spark import SparkResource
@@ -21,4 +21,5 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             bootstrap_servers=settings.kafka_bootstrap_servers, topic_prefix=settings.kafka_topic_prefix
         ),
         "reference_files": ReferenceFiles(directory=str(settings.reference_root.absolute())),
+        "landing": Landing(directory=str(settings.landing_root.absolute())),
     }

@@ -16,3 +16,13 @@ class ReferenceFiles(dg.ConfigurableResource):
     @property
     def path(self) -> Path:
         return Path(self.directory)
+
+
+class Landing(dg.ConfigurableResource):
+    """The directory below which files land."""
+
+    directory: str = Field(description="path of the directory; what is not there has no files")
+
+    @property
+    def path(self) -> Path:
+        return Path(self.directory)

@@ -18,7 +18,7 @@ from typing import Any
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from music_lakehouse.defs.listening.catalog import find_table
+from music_lakehouse.defs.catalog import find_table
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.kafka import Topic, describe_topics, ensure_topics
 from music_lakehouse.lakehouse.lake import LakePaths

@@ -57,7 +57,7 @@ def _points() -> dict[str, list[tuple[Any, str, Callable[..., str]]]]:
     from music_lakehouse.lakehouse import kafka_ingest, kafka_positions, steps, upsert
     from music_lakehouse.lakehouse.lake import Lake
 
-    def third(_: Any, __: Any, table: Any) -> str:
+    def third(_: Any, __: Any, table: Any, **___: Any) -> str:
         return str(table.full_name)
 
     def second(_: Any, table: Any, *__: Any) -> str:
@@ -65,7 +65,7 @@ def _points() -> dict[str, list[tuple[Any, str, Callable[..., str]]]]:
 
     return {
         "create": [(Lake, "create", second)],
-        # Few rows are written in another way than many.
+        # Few rows are written in another way than many, often at the end of the same function.
         "append": [(Lake, "append", third), (Lake, "append_few", third)],
         "merge": [(upsert, "_merge", second), (upsert, "_merge_few", second)],
         "record_positions": [(steps, "record_positions", lambda _, changes: changes.step)],
@@ -78,11 +78,20 @@ def _points() -> dict[str, list[tuple[Any, str, Callable[..., str]]]]:
 def install(fault: Fault, lake_root: Path) -> None:
     """Wrap the fault's functions so that the fault happens."""
     # Tables of a stage are worked on in threads of their own.
-    calls, counting = itertools.count(1), threading.Lock()
+    calls, counting, inside = itertools.count(1), threading.Lock(), threading.local()
 
     def wrap(wrapped: Callable[..., Any], table_of: Callable[..., str]) -> Callable[..., Any]:
         @functools.wraps(wrapped)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if getattr(inside, "a_call", False):
+                return wrapped(*args, **kwargs)
+            inside.a_call = True
+            try:
+                return struck(*args, **kwargs)
+            finally:
+                inside.a_call = False
+
+        def struck(*args: Any, **kwargs: Any) -> Any:
             table = table_of(*args, **kwargs)
             with counting:
                 meant = fault.table in (None, table) and next(calls) == fault.call

@@ -69,6 +69,7 @@ def test_the_demo_shows_everything_and_run_again_takes_up_where_it_was(
     assert first.returncode == 0, err
     for part in (
         "streaming_pipeline succeeded",
+        "customers_pipeline succeeded",
         " passed",
         "gold.wide_streams ",
         "messages are in quarantine",
@@ -77,6 +78,7 @@ def test_the_demo_shows_everything_and_run_again_takes_up_where_it_was(
         "Activity by hour",
         "Users by level and gender",
         "Listens by state",
+        "Sales by market segment",
         "California",
         "events a second",
         "What to type next",

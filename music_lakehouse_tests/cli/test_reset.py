@@ -5,11 +5,19 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
+from pyspark.sql import SparkSession
 
+from music_lakehouse.defs.customers.assets import SOURCES
+from music_lakehouse.defs.customers.tables import TABLES
+from music_lakehouse.lakehouse.file_ingest import ingest_files
+from music_lakehouse.lakehouse.inventory import find_tables
+from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.locks import LakeLock
 from music_lakehouse_tests.cli.conftest import Command
+from music_lakehouse_tests.oracle.customers.examples import customer, land
 
 
 def answered(place: Path, answer: str) -> tuple[int, str]:
@@ -81,6 +89,43 @@ def test_while_a_run_holds_the_lake_nothing_is_removed(command: Command, lake: P
     assert "held by run run-17" in ran.error
     assert (lake / "gold" / "fact_streams").exists()
     assert command("reset", "--yes").code == 0
+
+
+def test_one_pipeline_is_removed_and_everything_else_stays(command: Command, place: Path, lake: Path) -> None:
+    land(place / "data" / "landing", "customer", "a.csv", 0, customer(1))
+    source = SOURCES[TABLES["bronze.customer_raw"]]
+    written = Lake(str(lake), cast(SparkSession, None))
+    ingest_files(written, source, place / "data" / "landing")
+    for table in TABLES.values():
+        written.create(table)
+    for query in ("silver.customer", "raw.listen_events"):
+        (lake / "_checkpoints" / query).mkdir(parents=True)
+
+    ran = command("reset", "customers", "--yes")
+
+    assert ran.code == 0, ran.err
+    assert f"Removed {len(TABLES)} tables of {lake}" in ran.out
+    assert set(find_tables(str(lake))) == {
+        "silver.dim_users",
+        "gold.fact_streams",
+        "metrics.positions",
+        "metrics.files",
+    }
+    assert [path.name for path in (lake / "_checkpoints").iterdir()] == ["raw.listen_events"]
+    assert ingest_files(Lake(str(lake), written.spark), source, place / "data" / "landing").rows == 1, "taken again"
+    assert "nothing to remove" not in command("reset", "customers", "--yes").out
+    assert "no tables of customers: there is nothing to remove" in command("reset", "customers", "--yes").out
+
+
+@pytest.mark.usefixtures("lake")
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["songs"], "customers can"), (["customers", "--broker"], "leave out")]
+)
+def test_what_cannot_be_removed_by_itself_is_said(command: Command, arguments: list[str], said: str) -> None:
+    ran = command("reset", *arguments, "--yes")
+
+    assert ran.code == 2
+    assert said in ran.error
 
 
 @pytest.mark.usefixtures("place")

@@ -37,7 +37,7 @@ def test_of_an_empty_lake_only_what_is_missing_is_listed(command: Command) -> No
     ran = command("tables")
 
     assert ran.code == 0
-    assert "`music-lakehouse run streaming_pipeline` makes them" in ran.err
+    assert "`music-lakehouse run` with the job" in ran.err
 
 
 def test_the_figures_are_those_of_the_newest_version(lake: Path) -> None:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from music_lakehouse.defs.failures import StepError, step_errors
-from music_lakehouse.defs.listening.sensors import LASTING_ERRORS
+from music_lakehouse.defs.job_runs import LASTING_ERRORS
 from music_lakehouse.lakehouse.expectations import ExpectationFailedError
 
 

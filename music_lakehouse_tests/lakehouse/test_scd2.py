@@ -56,3 +56,31 @@ def test_versions_follow_the_evidence_whatever_its_order_and_however_often_it_co
 
 def test_without_evidence_there_is_no_version(spark: SparkSession) -> None:
     assert told(spark, []) == []
+
+
+def test_what_is_kept_is_of_the_evidence_with_which_a_version_began(spark: SparkSession) -> None:
+    evidence: list[tuple[object, ...]] = [
+        ("a", 1, 10, 0, 1.0, "first"),
+        ("a", 1, 10, 1, 1.0, "again"),  # of one time, but nothing new
+        ("a", 1, 20, 0, 1.0, "later"),
+        ("a", 1, 30, 0, 2.0, "for a moment"),
+        ("a", 1, 30, 1, 1.0, "and back"),
+        ("a", 1, 40, 0, 3.0, "for a moment"),
+        ("a", 1, 40, 1, 2.0, "changed"),
+        ("a", 1, 40, 2, 2.0, "again"),
+    ]
+    found = versions(
+        spark.createDataFrame(evidence, EVIDENCE),
+        key=["shop", "till"],
+        at="at",
+        order=["rank"],
+        tracked=["price"],
+        carried={},
+        start="since",
+        end="until",
+        kept=["owner"],
+    )
+    assert sorted(tuple(row) for row in found.collect()) == [
+        ("a", 1, 10, 40, 1.0, "first"),
+        ("a", 1, 40, None, 2.0, "changed"),
+    ]

@@ -1,12 +1,12 @@
 """The listening tables as assets: each a thin shell over what takes its sources into it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
 
-from music_lakehouse.defs.listening import lineage, parsing
-from music_lakehouse.defs.listening.catalog import find_table
+from music_lakehouse.defs.catalog import find_table
+from music_lakehouse.defs.listening import parsing
 from music_lakehouse.defs.listening.checks import CHECKS
 from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import (
@@ -32,13 +32,15 @@ from music_lakehouse.defs.shell import (
     materialized,
     retried,
     side_by_side,
+    version_of,
 )
+from music_lakehouse.defs.stages import build_stage
 from music_lakehouse.lakehouse import kafka_ingest
 from music_lakehouse.lakehouse.changes import total
 from music_lakehouse.lakehouse.kafka_ingest import ingest_topic
-from music_lakehouse.lakehouse.lake import MOST_ROWS_OF_A_SMALL_CHANGE, LakePaths
+from music_lakehouse.lakehouse.lake import MOST_ROWS_OF_A_SMALL_CHANGE
 from music_lakehouse.lakehouse.reference import Reference, load_reference
-from music_lakehouse.lakehouse.steps import Step, do_work, find_work, in_stages
+from music_lakehouse.lakehouse.steps import in_stages
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.resources.files import ReferenceFiles
 from music_lakehouse.resources.kafka import KafkaResource
@@ -58,19 +60,8 @@ REFERENCES = (
 )
 
 
-def _spec(table: Table, deps: Iterable[dg.AssetKey]) -> dg.AssetSpec:
-    columns = lineage.of(table)
-    return asset_spec(
-        table,
-        deps=deps,
-        metadata={"dagster/column_lineage": columns} if columns else {},
-        freshness_policy=FRESH if table.layer in KEPT_FRESH else None,
-    )
-
-
-def _version(lake: LakePaths, table: Table) -> int:
-    state = lake.state(table)
-    return -1 if state is None else state.version
+def _spec(table: Table, deps: list[dg.AssetKey]) -> dg.AssetSpec:
+    return asset_spec(table, deps=deps, freshness_policy=FRESH if table.layer in KEPT_FRESH else None)
 
 
 def kafka_topic_key(event: str) -> dg.AssetKey:
@@ -92,7 +83,7 @@ def raw(
     topics = {RAW[event]: topic for event, topic in kafka.topics(selected).items()}
 
     def ingest(table: Table) -> dg.MaterializeResult:
-        topic, before = topics[table], _version(lake, table)
+        topic, before = topics[table], version_of(lake, table)
         read = ingest_topic(lake, kafka.settings, topic, table, max_offsets=kafka.max_messages_per_batch)
         return materialized(
             context,
@@ -130,7 +121,7 @@ def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> I
     lake = lakehouse.lake
 
     def parse(table: Table) -> dg.MaterializeResult:
-        before = _version(lake, table)
+        before = version_of(lake, table)
         parsed = parsing.parse_topic(lake, table.name, max_bytes=MOST_RAW_BYTES_A_BATCH)
         return materialized(
             context,
@@ -212,49 +203,10 @@ def references(
     yield from side_by_side(context, lake, by_table, load)
 
 
-def _build_stage(name: str, steps: Sequence[Step]) -> dg.AssetsDefinition:
-    """The tables of steps of which none is another's source."""
-    tables = [step.table for step in steps]
-
-    @dg.multi_asset(
-        name=name,
-        specs=[_spec(s.table, [asset_key(source) for source in (*s.sources, *s.after)]) for s in steps],
-        check_specs=[spec for s in steps for spec in check_specs(s.table, checks=CHECKS[s.table])],
-        can_subset=True,
-    )
-    @retried
-    def kept(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.MaterializeResult]:
-        lake = lakehouse.lake
-        before = {table: _version(lake, table) for table in tables}
-        work = {s.table: find_work(lake, s) for s in steps if asset_key(s.table) in context.selected_asset_keys}
-
-        def keep(table: Table) -> dg.MaterializeResult:
-            report = do_work(lake, work[table])
-            return materialized(
-                context,
-                lake,
-                table,
-                since=before[table],
-                checks=CHECKS[table],
-                find_table=find_table,
-                metadata={
-                    "rows_inserted": report.written.inserted,
-                    "rows_updated": report.written.updated,
-                    "rows_deleted": report.written.deleted,
-                    "source_versions": report.changes.described(),
-                    "duration_seconds": report.seconds,
-                },
-            )
-
-        counts = [found.rows for found in work.values()]
-        lake.expect(None if None in counts else max(filter(None, counts), default=0))
-        yield from side_by_side(context, lake, work, keep)
-
-    return kept
-
-
 STAGE_NAMES = ("dimensions", "facts", "wide", "summaries")
-STAGES = [_build_stage(name, steps) for name, steps in zip(STAGE_NAMES, in_stages(STEPS.values()), strict=True)]
+STAGES = [
+    build_stage(name, steps, spec=_spec) for name, steps in zip(STAGE_NAMES, in_stages(STEPS.values()), strict=True)
+]
 
 KAFKA_TOPICS = [
     dg.AssetSpec(

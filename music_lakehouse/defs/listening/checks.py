@@ -10,34 +10,9 @@ from music_lakehouse.defs.listening import gold_tables as gold
 from music_lakehouse.defs.listening import silver_tables as silver
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.lakehouse.checks import Check
+from music_lakehouse.lakehouse.common_checks import key_is_there, key_is_unique, of_each_row, row_count, scd2_checks
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
 from music_lakehouse.lakehouse.tables import Table
-
-
-def _count(full_name: str) -> str:
-    return f"(SELECT rows FROM row_counts WHERE name = '{full_name}')"
-
-
-def _rows(name: str, description: str, broken: str, *, threshold: float = 0.0, error: bool = True) -> Check:
-    """A check of each touched row by itself: `broken` says when it fails."""
-    sql = f"SELECT count(*) AS rows, count(*) FILTER (WHERE {broken}) AS failed FROM touched"
-    return Check(name, description, sql, threshold, error)
-
-
-def _key_is_unique(table: Table) -> list[Check]:
-    columns = ", ".join(f'"{name}"' for name in table.key)
-    return [
-        Check(
-            "key_unique",
-            f"no two rows have the same {columns}",
-            f"SELECT (SELECT count(*) FROM touched) AS rows, count(*) AS failed FROM "
-            f"(SELECT {columns} FROM current GROUP BY ALL HAVING count(*) > 1)",
-        )
-    ]
-
-
-def _key_is_there(table: Table) -> list[Check]:
-    return [_rows("key_not_null", "the key is there", " OR ".join(f'"{name}" IS NULL' for name in table.key))]
 
 
 def _volume_usual(table: Table) -> Check:
@@ -88,7 +63,7 @@ def _raw(topic: str) -> list[Check]:
             """,
             error=False,
         ),
-        _rows(
+        of_each_row(
             "looks_like_json",
             "messages look like a JSON object",
             r"value IS NULL OR NOT regexp_matches(value, '^\s*\{') OR NOT regexp_matches(value, '\}\s*$')",
@@ -105,12 +80,12 @@ def _bronze(topic: str) -> list[Check]:
             "law 1: every raw message is in bronze or in quarantine",
             f"""
             SELECT raw AS rows, abs(raw - bronze - refused) AS failed, raw, bronze, refused FROM (
-                SELECT {_count(f"raw.{topic}")} AS raw, {_count(f"bronze.{topic}")} AS bronze,
+                SELECT {row_count(f"raw.{topic}")} AS raw, {row_count(f"bronze.{topic}")} AS bronze,
                        (SELECT count(*) FROM "bronze.quarantine" WHERE topic = '{topic}') AS refused
             )
             """,
         ),
-        _rows(
+        of_each_row(
             "nothing_rescued",
             "all fields are known and fit their types",
             "_rescued_data IS NOT NULL",
@@ -139,43 +114,16 @@ def _bronze(topic: str) -> list[Check]:
 _PLAUSIBLE_PLACE = (
     "latitude NOT BETWEEN -90 AND 90 OR longitude NOT BETWEEN -180 AND 180 OR (latitude IS NULL) <> (longitude IS NULL)"
 )
-_USERS = "current SEMI JOIN touched USING (userId)"
-_SCD2 = [
-    Check(
-        "one_current_row",
-        "law 4: every user has exactly one current row",
-        f"""
-        SELECT count(*) AS rows, count(*) FILTER (WHERE current_rows <> 1) AS failed FROM (
-            SELECT userId, count(*) FILTER (WHERE current_row = 1) AS current_rows FROM {_USERS} GROUP BY userId
-        )
-        """,
-    ),
-    Check(
-        "no_gap_no_overlap",
-        "law 4: each version of a user ends where the next one starts",
-        f"""
-        SELECT count(*) AS rows, count(*) FILTER (
-            WHERE row_expiration_date <= row_activation_date
-            OR row_expiration_date <> coalesce(next_start, TIMESTAMPTZ '{silver.OPEN_END}+00')
-        ) AS failed FROM (
-            SELECT *, lead(row_activation_date) OVER (PARTITION BY userId ORDER BY row_activation_date) AS next_start
-            FROM {_USERS}
-        )
-        """,
-    ),
-    Check(
-        "neighbours_differ",
-        "law 4: two neighbouring versions of a user never show the same",
-        f"""
-        SELECT count(*) AS rows, count(*) FILTER (WHERE shown = previous) AS failed FROM (
-            SELECT (level, firstName, lastName, gender) AS shown,
-                   lag((level, firstName, lastName, gender)) OVER (PARTITION BY userId ORDER BY row_activation_date)
-                   AS previous
-            FROM {_USERS}
-        )
-        """,
-    ),
-]
+_SCD2 = scd2_checks(
+    "user",
+    law="law 4: ",
+    key="userId",
+    start="row_activation_date",
+    end="row_expiration_date",
+    open_end=f"TIMESTAMPTZ '{silver.OPEN_END}+00'",
+    is_current="current_row = 1",
+    shown=("level", "firstName", "lastName", "gender"),
+)
 
 
 def _resolves(key: str, dimension: Table) -> str:
@@ -214,19 +162,21 @@ _EVIDENCE = f"""
 CHECKS: dict[Table, list[Check]] = {
     **{RAW[topic]: _raw(topic) for topic in RAW},
     **{BRONZE[topic]: _bronze(topic) for topic in BRONZE},
-    QUARANTINE: [_rows("has_a_reason", "every refused message has a reason", "reasons IS NULL OR len(reasons) = 0")],
-    silver.DIM_USERS: [*_key_is_there(silver.DIM_USERS), *_key_is_unique(silver.DIM_USERS), *_SCD2],
+    QUARANTINE: [
+        of_each_row("has_a_reason", "every refused message has a reason", "reasons IS NULL OR len(reasons) = 0")
+    ],
+    silver.DIM_USERS: [*key_is_there(silver.DIM_USERS), *key_is_unique(silver.DIM_USERS), *_SCD2],
     silver.DIM_SONGS: [
-        *_key_is_there(silver.DIM_SONGS),
-        *_key_is_unique(silver.DIM_SONGS),
-        _rows(
+        *key_is_there(silver.DIM_SONGS),
+        *key_is_unique(silver.DIM_SONGS),
+        of_each_row(
             "duration_plausible",
             "songs last between a second and an hour",
             "songKey <> 'unknown' AND (duration IS NULL OR duration NOT BETWEEN 1 AND 3600)",
             threshold=0.05,
             error=False,
         ),
-        _rows(
+        of_each_row(
             "known_to_reference",
             "songs are in songs.csv",
             "songKey <> 'unknown' AND songId IS NULL",
@@ -235,15 +185,15 @@ CHECKS: dict[Table, list[Check]] = {
         ),
     ],
     silver.DIM_ARTISTS: [
-        *_key_is_there(silver.DIM_ARTISTS),
-        *_key_is_unique(silver.DIM_ARTISTS),
-        _rows("place_plausible", "coordinates are on the globe", _PLAUSIBLE_PLACE, threshold=0.01, error=False),
+        *key_is_there(silver.DIM_ARTISTS),
+        *key_is_unique(silver.DIM_ARTISTS),
+        of_each_row("place_plausible", "coordinates are on the globe", _PLAUSIBLE_PLACE, threshold=0.01, error=False),
     ],
     silver.DIM_LOCATION: [
-        *_key_is_there(silver.DIM_LOCATION),
-        *_key_is_unique(silver.DIM_LOCATION),
-        _rows("place_plausible", "coordinates are on the globe", _PLAUSIBLE_PLACE, threshold=0.01, error=False),
-        _rows(
+        *key_is_there(silver.DIM_LOCATION),
+        *key_is_unique(silver.DIM_LOCATION),
+        of_each_row("place_plausible", "coordinates are on the globe", _PLAUSIBLE_PLACE, threshold=0.01, error=False),
+        of_each_row(
             "state_known",
             "states are in state_codes.csv",
             f"locationKey <> 'unknown' AND stateName = '{silver.UNKNOWN_STATE}'",
@@ -252,27 +202,27 @@ CHECKS: dict[Table, list[Check]] = {
         ),
     ],
     silver.DIM_DATETIME: [
-        *_key_is_there(silver.DIM_DATETIME),
-        *_key_is_unique(silver.DIM_DATETIME),
-        _rows("whole_hours", "keys are whole hours", "dateKey % 3600 <> 0 OR epoch(date) <> dateKey"),
+        *key_is_there(silver.DIM_DATETIME),
+        *key_is_unique(silver.DIM_DATETIME),
+        of_each_row("whole_hours", "keys are whole hours", "dateKey % 3600 <> 0 OR epoch(date) <> dateKey"),
     ],
     silver.USER_PROFILES: [
-        *_key_is_there(silver.USER_PROFILES),
-        *_key_is_unique(silver.USER_PROFILES),
-        _rows("seen_in_order", "a user is not last seen before first seen", "last_seen < first_seen"),
+        *key_is_there(silver.USER_PROFILES),
+        *key_is_unique(silver.USER_PROFILES),
+        of_each_row("seen_in_order", "a user is not last seen before first seen", "last_seen < first_seen"),
     ],
     silver.USER_SESSIONS: [
-        *_key_is_there(silver.USER_SESSIONS),
-        *_key_is_unique(silver.USER_SESSIONS),
-        _rows(
+        *key_is_there(silver.USER_SESSIONS),
+        *key_is_unique(silver.USER_SESSIONS),
+        of_each_row(
             "figures_plausible",
             "a session ends after it starts, and has at least as many events as songs",
             "session_end < session_start OR events < songs OR events < 1 OR listened_seconds < 0",
         ),
     ],
     gold.FACT_STREAMS: [
-        *_key_is_there(gold.FACT_STREAMS),
-        *_key_is_unique(gold.FACT_STREAMS),
+        *key_is_there(gold.FACT_STREAMS),
+        *key_is_unique(gold.FACT_STREAMS),
         Check(
             "keys_resolve",
             "law 3: every key is in its dimension",
@@ -303,7 +253,7 @@ CHECKS: dict[Table, list[Check]] = {
             )
             """,
         ),
-        _rows(
+        of_each_row(
             "place_known",
             "events have a place",
             "locationKey = 'unknown'",
@@ -312,16 +262,16 @@ CHECKS: dict[Table, list[Check]] = {
         ),
     ],
     gold.WIDE_STREAMS: [
-        *_key_is_there(gold.WIDE_STREAMS),
+        *key_is_there(gold.WIDE_STREAMS),
         Check(
             "row_for_row",
             "law 2: wide_streams has the rows of fact_streams",
             f"""
             SELECT facts AS rows, abs(facts - wide) AS failed, facts, wide
-            FROM (SELECT {_count("gold.fact_streams")} AS facts, {_count("gold.wide_streams")} AS wide)
+            FROM (SELECT {row_count("gold.fact_streams")} AS facts, {row_count("gold.wide_streams")} AS wide)
             """,
         ),
-        _rows(
+        of_each_row(
             "joined",
             "every stream found its user, song, artist and hour",
             "level IS NULL OR songName IS NULL OR artistName IS NULL OR dateHour IS NULL",
@@ -329,13 +279,13 @@ CHECKS: dict[Table, list[Check]] = {
     ],
     **{
         table: [
-            *_key_is_unique(table),
+            *key_is_unique(table),
             Check(
                 "sum_is_facts",
                 "law 5: total_streams add up to the facts",
                 f"""
                 SELECT facts AS rows, abs(facts - streams) AS failed, facts, streams FROM (
-                    SELECT {_count("gold.fact_streams")} AS facts,
+                    SELECT {row_count("gold.fact_streams")} AS facts,
                            (SELECT coalesce(sum(total_streams), 0) FROM "{table.full_name}") AS streams
                 )
                 """,
@@ -343,6 +293,6 @@ CHECKS: dict[Table, list[Check]] = {
         ]
         for table in (gold.DAILY_USER_SUMMARY, gold.DAILY_LOCATION_SUMMARY, gold.ARTIST_POPULARITY)
     },
-    gold.ACTIVE_USERS: [*_key_is_there(gold.ACTIVE_USERS), *_key_is_unique(gold.ACTIVE_USERS)],
+    gold.ACTIVE_USERS: [*key_is_there(gold.ACTIVE_USERS), *key_is_unique(gold.ACTIVE_USERS)],
 }
 """The checks of each table, evaluated after each run over what it touched, and by the job `audit` over everything."""

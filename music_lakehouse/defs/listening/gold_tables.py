@@ -11,8 +11,8 @@ from music_lakehouse.defs.listening.silver_tables import (
     USER_PROFILES,
     USER_SESSIONS,
 )
-from music_lakehouse.defs.listening.tables import BRONZE, Sources, columns_of, traced
-from music_lakehouse.lakehouse.tables import Column, Table
+from music_lakehouse.defs.listening.tables import BRONZE
+from music_lakehouse.lakehouse.tables import Column, Sources, Table, columns_of, traced
 
 _KEYS = (
     Column("userKey", "STRING", "the version of the user that held at the time: silver.dim_users"),

@@ -77,8 +77,7 @@ class Parsed:
 
     @property
     def rule_results(self) -> list[RuleResult]:
-        rules = events.rules(self.topic)
-        return results(rules, {"rows": 0, **dict.fromkeys((rule.name for rule in rules), 0), **self.counts})
+        return results(events.rules(self.topic), self.counts)
 
 
 def waiting(lake: Lake, topic: str) -> int | None:

@@ -1,24 +1,15 @@
-"""What runs by the clock: the audit, and the reference files where they changed. Both run from the start: the one costs
-a read of the tables at night, the other nothing while the files stay as they are."""
+"""What runs by the clock: the reference files where they changed. It runs from the start, as it costs nothing while the
+files stay as they are."""
 
 import dagster as dg
 
+from music_lakehouse.defs.job_runs import OPEN
 from music_lakehouse.defs.listening.assets import ASSETS, REFERENCES
-from music_lakehouse.defs.listening.jobs import audit, streaming_pipeline
-from music_lakehouse.defs.listening.sensors import OPEN
+from music_lakehouse.defs.listening.jobs import streaming_pipeline
 from music_lakehouse.defs.shell import asset_key
 from music_lakehouse.lakehouse.reference import is_outdated
 from music_lakehouse.resources.files import ReferenceFiles
 from music_lakehouse.resources.lakehouse import LakehouseResource
-
-daily_audit = dg.ScheduleDefinition(
-    name="daily_audit",
-    job=audit,
-    cron_schedule="0 4 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every law over all of every table, at four in the morning UTC.",
-)
 
 
 @dg.schedule(

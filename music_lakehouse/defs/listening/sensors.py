@@ -1,26 +1,16 @@
 """The sensors of the Kafka topics: one requests runs for new messages, one observes the topics."""
 
-import json
 import time
 
 import dagster as dg
 
-from music_lakehouse.defs.failures import step_errors
+from music_lakehouse.defs.job_runs import ended_runs, look_at_job, request_run
 from music_lakehouse.defs.listening.assets import kafka_topic_key
 from music_lakehouse.defs.listening.jobs import streaming_pipeline
-from music_lakehouse.defs.listening.kafka_trigger import (
-    Backlog,
-    EndedRun,
-    LockState,
-    NotDue,
-    OpenRun,
-    decide,
-    look_at_open_runs,
-    offset_tags,
-    run_key,
-)
+from music_lakehouse.defs.listening.kafka_trigger import Backlog, decide, offset_tags
 from music_lakehouse.defs.listening.tables import RAW
-from music_lakehouse.lakehouse import kafka_positions, locks
+from music_lakehouse.defs.triggers import NotDue
+from music_lakehouse.lakehouse import kafka_positions
 from music_lakehouse.lakehouse.kafka import BrokerUnavailableError, describe_topics, newest_message_time
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.resources.kafka import KafkaResource
@@ -29,18 +19,6 @@ from music_lakehouse.settings import Settings
 
 # With this the tick answers within five seconds, also where no broker does.
 BROKER_SECONDS = 4.0
-# So many runs that failed in a row make the longest wait.
-RUNS_LOOKED_AT = 8
-# After these, running again over the same messages changes nothing.
-LASTING_ERRORS = {"DagsterAssetCheckFailedError", "ExpectationFailedError"}
-OPEN = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dg.sensor(
@@ -54,20 +32,18 @@ def kafka_sensor(
     context: dg.SensorEvaluationContext, kafka: KafkaResource, lakehouse: LakehouseResource
 ) -> dg.RunRequest | dg.SkipReason:
     now = time.time()
-    busy = _look_at_open_runs(context, lakehouse.root, now)
+    busy = look_at_job(context, streaming_pipeline.name, lakehouse.root, now)
     if busy:
         return dg.SkipReason(busy)
     try:
         backlogs, missing = find_backlogs(lakehouse.paths, kafka.settings)
     except BrokerUnavailableError as error:
         return dg.SkipReason(str(error))
-    decision = decide(backlogs, missing, _ended_runs(context.instance), now)
+    decision = decide(backlogs, missing, ended_runs(context.instance, streaming_pipeline.name), now)
     if isinstance(decision, NotDue):
         return dg.SkipReason(decision.reason)
     context.log.info(decision.reason)
-    tags = offset_tags(backlogs)
-    attempt = context.instance.get_runs_count(dg.RunsFilter(job_name=streaming_pipeline.name, tags=tags))
-    return dg.RunRequest(run_key=run_key(tags, attempt), tags=tags)
+    return request_run(context.instance, streaming_pipeline.name, offset_tags(backlogs))
 
 
 @dg.sensor(
@@ -108,51 +84,6 @@ def find_backlogs(lake: LakePaths, settings: Settings) -> tuple[list[Backlog], l
             lost = bool(kafka_positions.find_losses(lake, table, topic))
             backlogs.append(Backlog(event, topic, unread, lost))
     return backlogs, [name for name in settings.topics.values() if name not in topics]
-
-
-def _look_at_open_runs(context: dg.SensorEvaluationContext, root: str, now: float) -> str | None:
-    """Why no run is due while one is in progress; reports runs that were killed. The cursor has what the last tick
-    saw."""
-    runs = context.instance.get_runs(dg.RunsFilter(job_name=streaming_pipeline.name, statuses=OPEN))
-    holder = locks.read_holder(locks.lock_file(root))
-    found = look_at_open_runs(
-        [OpenRun(run.run_id, queued=run.status is dg.DagsterRunStatus.QUEUED) for run in runs],
-        None if holder is None else LockState(holder.run_id, holder.alive),
-        json.loads(context.cursor) if context.cursor else {},
-        now,
-    )
-    context.update_cursor(json.dumps(found.unlocked))
-    for run in runs:
-        if run.run_id in found.dead:
-            context.log.warning(f"run {run.run_id} was killed: it is reported as failed")
-            context.instance.report_run_failed(
-                run, "The run's process is gone, and the lake's lock with it: it was killed. Nothing is lost by that."
-            )
-    return found.busy
-
-
-def _ended_runs(instance: dg.DagsterInstance) -> list[EndedRun]:
-    """The last runs of the whole pipeline that have ended, the newest first."""
-    records = instance.get_run_records(
-        dg.RunsFilter(job_name=streaming_pipeline.name, statuses=ENDED), limit=RUNS_LOOKED_AT
-    )
-    return [_ended(instance, record) for record in records if not record.dagster_run.asset_selection]
-
-
-def _ended(instance: dg.DagsterInstance, record: dg.RunRecord) -> EndedRun:
-    run = record.dagster_run
-    return EndedRun(
-        run.run_id,
-        succeeded=run.status is dg.DagsterRunStatus.SUCCESS,
-        ended=record.end_time or record.create_timestamp.timestamp(),
-        tags=run.tags,
-        lasting=run.status is dg.DagsterRunStatus.FAILURE and _failed_by_a_rule(instance, run.run_id),
-    )
-
-
-def _failed_by_a_rule(instance: dg.DagsterInstance, run_id: str) -> bool:
-    errors = step_errors(instance, run_id)
-    return bool(errors) and all(error.class_name in LASTING_ERRORS for error in errors)
 
 
 def _observation(settings: Settings, backlog: Backlog) -> dg.AssetObservation:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from music_lakehouse.defs.listening.tables import BRONZE, REFERENCE_SONGS, REFERENCE_STATES, Sources, columns_of, traced
-from music_lakehouse.lakehouse.tables import Column, Table
+from music_lakehouse.defs.listening.tables import BRONZE, REFERENCE_SONGS, REFERENCE_STATES
+from music_lakehouse.lakehouse.tables import Column, Sources, Table, columns_of, traced
 
 OPEN_END = "9999-12-31 00:00:00"
 UNKNOWN_KEY = "unknown"

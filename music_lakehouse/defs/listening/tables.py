@@ -2,25 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-
 from music_lakehouse.lakehouse.kafka_ingest import RAW_COLUMNS
-from music_lakehouse.lakehouse.tables import Column, Table
-
-Sources = tuple[str, ...]
-"""Columns that another one's values come from, each as layer.table.column."""
-
-
-def columns_of(table: Table, *names: str) -> Sources:
-    """Columns of a table as sources."""
-    return tuple(f"{table.full_name}.{name}" for name in names)
-
-
-def traced(columns: tuple[Column, ...], sources: Mapping[str, Sources]) -> tuple[Column, ...]:
-    """The columns with their sources, each of them by its name. Raises KeyError where one has none."""
-    return tuple(replace(column, sources=sources[column.name]) for column in columns)
-
+from music_lakehouse.lakehouse.tables import Column, Sources, Table, columns_of, traced
 
 TS = Column("ts", "BIGINT", "when it happened, epoch milliseconds UTC")
 _CONTEXT = (

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from music_lakehouse.defs.listening.catalog import TABLES, find_table
+from music_lakehouse.defs.catalog import find_table
+from music_lakehouse.defs.listening.catalog import TABLES
 from music_lakehouse.defs.listening.checks import CHECKS
 from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
 from music_lakehouse.lakehouse.lake import LakePaths
@@ -238,7 +239,8 @@ def test_checks_go_by_utc_whatever_the_machines_time_zone(sound: tuple[LakePaths
     write_all(lake, tables)
     write(lake, facts, after_midnight, mode="append")
     program = f"""
-from music_lakehouse.defs.listening.catalog import TABLES, find_table
+from music_lakehouse.defs.catalog import find_table
+from music_lakehouse.defs.listening.catalog import TABLES
 from music_lakehouse.defs.listening.checks import CHECKS
 from music_lakehouse.lakehouse.checks import evaluate
 from music_lakehouse.lakehouse.lake import LakePaths

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from music_lakehouse.defs.catalog import find_table
 from music_lakehouse.defs.listening.assets import ASSETS
-from music_lakehouse.defs.listening.catalog import find_table
 from music_lakehouse.defs.listening.checks import CHECKS
 from music_lakehouse.defs.listening.tables import BRONZE
 from music_lakehouse.lakehouse.checks import evaluate

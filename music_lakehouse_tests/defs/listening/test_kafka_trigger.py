@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from music_lakehouse.defs.listening.kafka_trigger import (
+from music_lakehouse.defs.listening.kafka_trigger import Backlog, decide, offset_tags
+from music_lakehouse.defs.triggers import (
     GRACE_SECONDS,
-    Backlog,
     Due,
     EndedRun,
     InProgress,
     LockState,
     NotDue,
     OpenRun,
-    decide,
     look_at_open_runs,
-    offset_tags,
     run_key,
 )
 from music_lakehouse.lakehouse.kafka import Topic

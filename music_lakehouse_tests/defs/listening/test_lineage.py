@@ -6,12 +6,12 @@ import dagster as dg
 import pytest
 
 from music_lakehouse.definitions import defs
-from music_lakehouse.defs.listening import lineage
+from music_lakehouse.defs import lineage
 from music_lakehouse.defs.listening.catalog import TABLES
 from music_lakehouse.defs.listening.gold_tables import WIDE_STREAMS
-from music_lakehouse.defs.listening.tables import QUARANTINE, REFERENCE_SONGS, REFERENCE_STATES, traced
+from music_lakehouse.defs.listening.tables import QUARANTINE, REFERENCE_SONGS, REFERENCE_STATES
 from music_lakehouse.defs.shell import asset_key
-from music_lakehouse.lakehouse.tables import Column, Table
+from music_lakehouse.lakehouse.tables import Column, Table, traced
 
 FROM_OUTSIDE = {REFERENCE_SONGS, REFERENCE_STATES}
 DERIVED = [table for table in TABLES.values() if table.layer != "raw" and table not in FROM_OUTSIDE]

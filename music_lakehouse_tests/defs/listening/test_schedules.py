@@ -9,7 +9,8 @@ import dagster as dg
 import pytest
 
 from music_lakehouse.definitions import defs
-from music_lakehouse.defs.listening.schedules import daily_audit, reference_files_schedule
+from music_lakehouse.defs.audit import daily_audit
+from music_lakehouse.defs.listening.schedules import reference_files_schedule
 from music_lakehouse.defs.listening.tables import REFERENCE_SONGS, REFERENCE_STATES
 from music_lakehouse.lakehouse.changes import record_source_position
 from music_lakehouse.lakehouse.delta import TableState

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from music_lakehouse.defs.listening import kafka_trigger
+from music_lakehouse.defs import triggers
 from music_lakehouse.defs.listening.sensors import find_backlogs, kafka_observation_sensor, kafka_sensor
 from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.lakehouse.kafka import describe_topics, ensure_topics, newest_message_time
@@ -241,7 +241,7 @@ def test_a_run_that_was_killed_is_reported_failed_and_its_messages_asked_for_aga
     assert reported.status is dg.DagsterRunStatus.FAILURE
     events = ready.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
     assert "it was killed" in events[0].event_log_entry.message
-    monkeypatch.setattr(kafka_trigger, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(triggers, "FIRST_WAIT_SECONDS", 0.0)
     again = requested(ready.tick())
     assert again.tags == first.tags
     assert again.run_key != first.run_key
@@ -252,7 +252,7 @@ def test_a_run_that_never_takes_the_lock_is_reported_failed_after_the_grace(
 ) -> None:
     run = ready.add_run("11111111-0000-4000-8000-000000000000", dg.DagsterRunStatus.STARTED)
     assert f"run {run.run_id} is starting or ending" in skipped(ready.tick())
-    monkeypatch.setattr(kafka_trigger, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(triggers, "GRACE_SECONDS", 0.0)
     skipped(ready.tick())
     assert ready.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])) == 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from music_lakehouse.defs.listening.catalog import find_table
+from music_lakehouse.defs.catalog import find_table
 from music_lakehouse.defs.listening.checks import CHECKS
 from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.lakehouse import records

@@ -1,0 +1,37 @@
+"""All tables of all pipelines, by their full names; the rules of their rows, and their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from music_lakehouse.defs.customers.checks import CHECKS as CUSTOMERS_CHECKS
+from music_lakehouse.defs.customers.tables import TABLES as CUSTOMERS_TABLES
+from music_lakehouse.defs.customers.transforms.rows import RULES as CUSTOMERS_RULES
+from music_lakehouse.defs.listening.catalog import TABLES as LISTENING_TABLES
+from music_lakehouse.defs.listening.checks import CHECKS as LISTENING_CHECKS
+from music_lakehouse.defs.listening.tables import BRONZE
+from music_lakehouse.defs.listening.transforms.events import rules
+from music_lakehouse.lakehouse.checks import Check
+from music_lakehouse.lakehouse.expectations import EXPECTATIONS, Rule
+from music_lakehouse.lakehouse.file_ledger import FILES
+from music_lakehouse.lakehouse.tables import Table
+
+TABLES: dict[str, Table] = {**LISTENING_TABLES, **CUSTOMERS_TABLES}
+LANDED_PIPELINES: Mapping[str, Mapping[str, Table]] = {"customers": CUSTOMERS_TABLES}
+"""The tables of the pipelines whose whole source is still there after it was read, by pipeline: they can be removed and
+made anew by themselves."""
+CHECKS: Mapping[Table, Sequence[Check]] = {**LISTENING_CHECKS, **CUSTOMERS_CHECKS}
+RULES: Mapping[Table, Sequence[Rule]] = {**{table: rules(name) for name, table in BRONZE.items()}, **CUSTOMERS_RULES}
+# What checks read beside: how checks fared before, and what became of landed files.
+_READ_BY_CHECKS = {table.full_name: table for table in (EXPECTATIONS, FILES)}
+
+
+def find_table(full_name: str) -> Table:
+    """The declaration of `layer.name`, one of these tables or of the bookkeeping that checks read.
+
+    Raises LookupError where there is no such table.
+    """
+    found = TABLES.get(full_name) or _READ_BY_CHECKS.get(full_name)
+    if found is None:
+        raise LookupError(f"there is no table {full_name}: tables are {', '.join(TABLES)}")
+    return found

@@ -1,0 +1,1 @@
+"""Customers, their orders and line items, which land as CSV files."""

@@ -1,0 +1,74 @@
+"""The runs of a job as Dagster knows them, as far as a sensor that asks for runs has to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import dagster as dg
+
+from music_lakehouse.defs.failures import step_errors
+from music_lakehouse.defs.triggers import EndedRun, LockState, OpenRun, look_at_open_runs, run_key
+from music_lakehouse.lakehouse import locks
+
+# So many runs that failed in a row make the longest wait.
+RUNS_LOOKED_AT = 8
+# After these, running again over the same input changes nothing.
+LASTING_ERRORS = {"DagsterAssetCheckFailedError", "ExpectationFailedError"}
+OPEN = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+def look_at_job(context: dg.SensorEvaluationContext, job: str, root: str, now: float) -> str | None:
+    """Why no run of the job is due while one is in progress, or holds the lake; reports runs that were killed as
+    failed. The sensor's cursor has what the last tick saw."""
+    runs = context.instance.get_runs(dg.RunsFilter(job_name=job, statuses=OPEN))
+    holder = locks.read_holder(locks.lock_file(root))
+    found = look_at_open_runs(
+        [OpenRun(run.run_id, queued=run.status is dg.DagsterRunStatus.QUEUED) for run in runs],
+        None if holder is None else LockState(holder.run_id, holder.alive),
+        json.loads(context.cursor) if context.cursor else {},
+        now,
+    )
+    context.update_cursor(json.dumps(found.unlocked))
+    for run in runs:
+        if run.run_id in found.dead:
+            context.log.warning(f"run {run.run_id} was killed: it is reported as failed")
+            context.instance.report_run_failed(
+                run, "The run's process is gone, and the lake's lock with it: it was killed. Nothing is lost by that."
+            )
+    return found.busy
+
+
+def ended_runs(instance: dg.DagsterInstance, job: str) -> list[EndedRun]:
+    """The last runs of the whole job that have ended, the newest first."""
+    records = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=ENDED), limit=RUNS_LOOKED_AT)
+    return [_ended(instance, record) for record in records if not record.dagster_run.asset_selection]
+
+
+def request_run(instance: dg.DagsterInstance, job: str, tags: Mapping[str, str]) -> dg.RunRequest:
+    """The request of the next attempt at what the tags say."""
+    attempt = instance.get_runs_count(dg.RunsFilter(job_name=job, tags=dict(tags)))
+    return dg.RunRequest(run_key=run_key(tags, attempt), tags=tags)
+
+
+def _ended(instance: dg.DagsterInstance, record: dg.RunRecord) -> EndedRun:
+    run = record.dagster_run
+    return EndedRun(
+        run.run_id,
+        succeeded=run.status is dg.DagsterRunStatus.SUCCESS,
+        ended=record.end_time or record.create_timestamp.timestamp(),
+        tags=run.tags,
+        lasting=run.status is dg.DagsterRunStatus.FAILURE and _failed_by_a_rule(instance, run.run_id),
+    )
+
+
+def _failed_by_a_rule(instance: dg.DagsterInstance, run_id: str) -> bool:
+    errors = step_errors(instance, run_id)
+    return bool(errors) and all(error.class_name in LASTING_ERRORS for error in errors)

@@ -1,0 +1,90 @@
+"""Checks that many tables share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from music_lakehouse.lakehouse.checks import Check
+from music_lakehouse.lakehouse.tables import Table
+
+
+def row_count(full_name: str) -> str:
+    """How many rows another table has, by its log, as an SQL expression."""
+    return f"(SELECT rows FROM row_counts WHERE name = '{full_name}')"
+
+
+def of_each_row(name: str, description: str, broken: str, *, threshold: float = 0.0, error: bool = True) -> Check:
+    """A check of each touched row by itself: `broken` says when it fails."""
+    sql = f"SELECT count(*) AS rows, count(*) FILTER (WHERE {broken}) AS failed FROM touched"
+    return Check(name, description, sql, threshold, error)
+
+
+def key_is_unique(table: Table) -> list[Check]:
+    """No two rows have the same key."""
+    columns = ", ".join(f'"{name}"' for name in table.key)
+    return [
+        Check(
+            "key_unique",
+            f"no two rows have the same {columns}",
+            # A key that is missing is another check's.
+            f"SELECT (SELECT count(*) FROM touched) AS rows, count(*) AS failed FROM "
+            f"(SELECT {columns} FROM current SEMI JOIN touched USING ({columns}) GROUP BY ALL HAVING count(*) > 1)",
+        )
+    ]
+
+
+def key_is_there(table: Table) -> list[Check]:
+    """No part of a key is missing."""
+    return [of_each_row("key_not_null", "the key is there", " OR ".join(f'"{name}" IS NULL' for name in table.key))]
+
+
+def scd2_checks(
+    noun: str,
+    *,
+    key: str,
+    start: str,
+    end: str,
+    is_current: str,
+    shown: Sequence[str],
+    open_end: str = "NULL",
+    law: str = "",
+) -> list[Check]:
+    """The laws of a slowly changing dimension of type 2, for the keys that were touched.
+
+    `noun` is what a key stands for, `is_current` the predicate of the version that holds, `open_end` its `end` in SQL,
+    `shown` the columns in which neighbours differ; `law` is put before the descriptions.
+    """
+    touched = f"current SEMI JOIN touched USING ({key})"
+    values = ", ".join(shown)
+    return [
+        Check(
+            "one_current_row",
+            f"{law}every {noun} has exactly one current row",
+            f"""
+            SELECT count(*) AS rows, count(*) FILTER (WHERE current_rows <> 1) AS failed FROM (
+                SELECT {key}, count(*) FILTER (WHERE {is_current}) AS current_rows FROM {touched} GROUP BY {key}
+            )
+            """,
+        ),
+        Check(
+            "no_gap_no_overlap",
+            f"{law}each version of a {noun} ends where the next one starts",
+            f"""
+            SELECT count(*) AS rows, count(*) FILTER (
+                WHERE {end} <= {start} OR {end} IS DISTINCT FROM coalesce(next_start, {open_end})
+            ) AS failed FROM (
+                SELECT *, lead({start}) OVER (PARTITION BY {key} ORDER BY {start}) AS next_start FROM {touched}
+            )
+            """,
+        ),
+        Check(
+            "neighbours_differ",
+            f"{law}two neighbouring versions of a {noun} never show the same",
+            f"""
+            SELECT count(*) AS rows, count(*) FILTER (WHERE shown = previous) AS failed FROM (
+                SELECT ({values}) AS shown, lag(({values})) OVER (PARTITION BY {key} ORDER BY {start}) AS previous
+                FROM {touched}
+            )
+            """,
+        ),
+    ]

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from music_lakehouse.defs.catalog import find_table
+from music_lakehouse.defs.customers.checks import CHECKS
+from music_lakehouse.defs.customers.landed import LANDED
+from music_lakehouse.defs.customers.tables import BRONZE, TABLES
+from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.tables import Table
+from music_lakehouse_tests.defs.listening.small_lakes import write
+from music_lakehouse_tests.oracle.customers.examples import customer, item, land, order
+from music_lakehouse_tests.oracle.customers.files import landed_files, records
+from music_lakehouse_tests.oracle.customers.schema import SOURCES
+from music_lakehouse_tests.oracle.customers.tables import tables_of
+from music_lakehouse_tests.oracle.values import Row, Tables
+
+ALL = [(table, check) for table, checks in CHECKS.items() for check in checks]
+NAMES = [f"{table.full_name}-{check.name}" for table, check in ALL]
+NOW = datetime(2024, 3, 9, tzinfo=timezone.utc)
+
+Damage = Callable[[Tables, Table], object]
+
+
+def sound_tables(root: Path) -> Tables:
+    """All tables of a few files: two customers, one of whom moved twice, and one row that is refused."""
+    land(root, "customer", "a.csv", 0, customer(1), customer(2), customer("x"))
+    land(root, "customer", "b.csv", 30, customer(1, address="Side Street"))
+    land(root, "customer", "c.csv", 60, customer(1))
+    land(root, "orders", "a.csv", 1, order(1, 1), order(2, 1, "2024-03-03"), order(3, 2, "2024-03-03"))
+    land(root, "lineitem", "a.csv", 2, item(1), item(2), item(2, 2), item(3))
+    tables = tables_of(root)
+    numbers = {row["dim_customer_id"]: n for n, row in enumerate(tables["gold.dim_customer"])}
+    for name in ("gold.dim_customer", "gold.fact_sales"):
+        for row in tables[name]:
+            row["dim_customer_id"] = numbers[row["dim_customer_id"]]
+    tables["metrics.files"] = []
+    for landed in LANDED:
+        rows = tables[BRONZE[landed].full_name] = _landed_rows(root, landed.name)
+        files = {(row["source_filename"], row["date_added"]) for row in rows}
+        tables["metrics.files"] += [
+            {
+                "table": BRONZE[landed].full_name,
+                "table_id": "0",
+                "file": name,
+                "state": "loaded",
+                "rows": sum(row["source_filename"] == name for row in rows),
+                "modified_at": moment,
+                "recorded_at": NOW,
+            }
+            for name, moment in files
+        ]
+    for number, row in enumerate(tables["bronze.quarantine_customers"]):
+        row["row_number"] = number
+    return tables
+
+
+def _landed_rows(root: Path, name: str) -> list[Row]:
+    files, _ = landed_files(root / "customers" / name, {})
+    return [
+        {"source_filename": file.path.name, "row_number": number, "date_added": file.date_added}
+        for file in files
+        for number, _ in enumerate(records(file, SOURCES[name]), 1)
+    ]
+
+
+def rows_of(tables: Tables, table: Table) -> list[Row]:
+    return tables[table.full_name]
+
+
+def change(**values: object) -> Damage:
+    """Other values in all rows."""
+    return lambda tables, table: [row.update(values) for row in rows_of(tables, table)]
+
+
+def record(**values: object) -> Damage:
+    """Other values in the newest record of each file."""
+    later = {"recorded_at": NOW + timedelta(seconds=1)}
+    return lambda tables, table: tables["metrics.files"].extend(
+        [{**row, **later, **values} for row in tables["metrics.files"]]
+    )
+
+
+def double_a_row(tables: Tables, table: Table) -> None:
+    rows_of(tables, table).append(rows_of(tables, table)[0])
+
+
+def lose_a_row(tables: Tables, table: Table) -> None:
+    rows_of(tables, table).pop()
+
+
+def lose_the_key(tables: Tables, table: Table) -> None:
+    rows_of(tables, table)[0][table.key[0]] = None
+
+
+def end_early(tables: Tables, table: Table) -> None:
+    first = next(row for row in rows_of(tables, table) if row["end_date"] is not None)
+    first["end_date"] -= timedelta(milliseconds=1)
+
+
+def repeat_a_version(tables: Tables, table: Table) -> None:
+    for row in rows_of(tables, table):
+        row["c_address"] = "Main Street"
+
+
+def take_the_last_version(tables: Tables, table: Table) -> None:
+    last = next(row for row in tables["gold.dim_customer"] if row["c_custkey"] == 1 and row["is_current"])
+    for row in rows_of(tables, table):
+        row["dim_customer_id"] = last["dim_customer_id"]
+
+
+EXAMPLES: dict[str, Damage] = {
+    "counts_by_file": double_a_row,
+    "rows_are_those_of_the_files": lose_a_row,
+    "files_readable": record(state="unreadable", problem="no"),
+    "files_unchanged": record(problem="it changed"),
+    "key_not_null": lose_the_key,
+    "key_unique": double_a_row,
+    "has_a_reason": change(reasons=[]),
+    "one_current_row": change(is_current=True),
+    "no_gap_no_overlap": end_early,
+    "neighbours_differ": repeat_a_version,
+    "current_is_open": change(is_current=True),
+    "row_for_row": lose_a_row,
+    "version_that_held": take_the_last_version,
+    "revenue_exact": change(net_revenue=Decimal("1.0000")),
+    "complete": change(order_date=None),
+}
+"""By check, how a sound lake is broken so that the check must fail."""
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    return sound_tables(tmp_path_factory.mktemp("landing"))
+
+
+def outcome(tables: Tables, place: Path, table: Table, check: Check, since: int | None) -> Outcome:
+    lake = LakePaths(str(place))
+    for name in sorted({table.full_name, *check.tables, *check.counted}):
+        write(lake, find_table(name), [])
+        write(lake, find_table(name), tables[name], mode="append")
+    (found,) = evaluate(lake, table, [check], since=since, find_table=find_table)
+    return found
+
+
+def test_every_check_has_an_example_that_breaks_it() -> None:
+    assert {check.name for _, check in ALL} == EXAMPLES.keys()
+    assert set(CHECKS) == set(TABLES.values()), "each table is checked"
+
+
+@pytest.mark.parametrize(("table", "check"), ALL, ids=NAMES)
+def test_a_check_passes_on_sound_tables_and_fails_on_broken_ones(
+    tables: Tables, tmp_path: Path, table: Table, check: Check
+) -> None:
+    broken: Any = copy.deepcopy(tables)
+    EXAMPLES[check.name](broken, table)
+    for since in (0, None):
+        sound = outcome(tables, tmp_path / f"sound {since}", table, check, since)
+        assert sound.passed, f"since {since}: {sound}"
+        assert sound.rows
+        found = outcome(broken, tmp_path / f"broken {since}", table, check, since)
+        assert not found.passed, f"since {since}: {found}"
+
+
+@pytest.mark.parametrize("table", CHECKS, ids=lambda table: table.full_name)
+def test_all_checks_pass_where_there_is_nothing(tmp_path: Path, table: Table) -> None:
+    def broken(since: int | None) -> list[Outcome]:
+        outcomes = evaluate(LakePaths(str(tmp_path)), table, CHECKS[table], since=since, find_table=find_table)
+        return [found for found in outcomes if not found.passed]
+
+    assert broken(None) == [], "no table"
+    write(LakePaths(str(tmp_path)), table, [])
+    assert broken(None) == [], "an empty table"
+    assert broken(0) == [], "a run that wrote nothing"
