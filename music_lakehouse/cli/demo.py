@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from music_lakehouse.cli.console import cell, say, show_table, size
 from music_lakehouse.cli.progress import waiting
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from music_lakehouse.simulator.broker import EmbeddedBroker
 
 EXAMPLE = "Example: music-lakehouse demo"
-JOB, CUSTOMERS_JOB = "streaming_pipeline", "customers_pipeline"
+JOB = "streaming_pipeline"
 USERS, DIRTY, SEED = 200, 0.02, 1
 CUSTOMERS_SCALE, CUSTOMERS_CHUNKS = 0.001, 4
 
@@ -49,6 +50,14 @@ NEXT = (
 )
 
 
+class Beside(NamedTuple):
+    """A pipeline of another source than Kafka: its job, what it does, and what fills its source and says how much."""
+
+    job: str
+    what: str
+    fill: Callable[[Settings], str]
+
+
 def demo() -> None:
     """Simulate a week of music on an embedded Kafka broker and CSV files that land, run the pipelines, show the tables.
 
@@ -68,29 +77,31 @@ def demo() -> None:
         say(f"Kafka is up at {embedded.bootstrap_servers}", style="bold")
         _simulate(settings, embedded)
         say(f"\n{JOB}: from Kafka to gold", style="bold")
-        done = run_and_show(JOB, settings)
-        customers = _take_customers(settings) if done.success else done
-        if customers.success:
-            _show(settings, done)
+        runs = [run_and_show(JOB, settings)]
+        for pipeline in BESIDE:
+            if runs[-1].success:
+                say(f"\n{pipeline.job}: {pipeline.what}", style="bold")
+                say(pipeline.fill(settings))
+                runs.append(run_and_show(pipeline.job, settings))
+        if runs[-1].success:
+            _show(settings, runs[0])
     finally:
         if not ran:
             with waiting("Stopping Kafka"):
                 embedded.stop()
-    finish(done)
-    finish(customers)
+    finish(runs[-1])
 
 
-def _take_customers(settings: Settings) -> JobRun:
-    """Lands customers and their orders as CSV files, and takes them to gold."""
-    from music_lakehouse.cli.run import run_and_show
+def _land_customers(settings: Settings) -> str:
     from music_lakehouse.simulator.customers.config import CustomersConfig
     from music_lakehouse.simulator.customers.simulation import land_customers
 
-    say(f"\n{CUSTOMERS_JOB}: from CSV files to gold", style="bold")
     config = CustomersConfig(scale=CUSTOMERS_SCALE, chunks=CUSTOMERS_CHUNKS, seed=SEED, dirty=DIRTY)
     landed = land_customers(settings.landing_root, config)
-    say(f"{len(landed)} files landed; {DIRTY:.0%} of their rows have a fault")
-    return run_and_show(CUSTOMERS_JOB, settings)
+    return f"{len(landed)} files landed; {DIRTY:.0%} of their rows have a fault"
+
+
+BESIDE = (Beside("customers_pipeline", "from CSV files to gold", _land_customers),)
 
 
 def _simulate(settings: Settings, embedded: EmbeddedBroker) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import dagster as dg
 
 from music_lakehouse.defs import lineage
-from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
+from music_lakehouse.defs.catalog import CHECKS, RULES, find_table
+from music_lakehouse.lakehouse.checks import Outcome, evaluate
 from music_lakehouse.lakehouse.errors import explained
-from music_lakehouse.lakehouse.expectations import Rule, RuleResult, record_results
+from music_lakehouse.lakehouse.expectations import RuleResult, record_results
 from music_lakehouse.lakehouse.kafka import BrokerUnavailableError
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.locks import LakeLockedError
@@ -64,16 +65,16 @@ def asset_spec(
     )
 
 
-def check_specs(table: Table, *, checks: Sequence[Check] = (), rules: Sequence[Rule] = ()) -> list[dg.AssetCheckSpec]:
-    """The asset checks of a table: its expectations and its checks. What is an error stops what is downstream."""
+def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
+    """The asset checks of a table: its rules and its checks. What is an error stops what is downstream."""
     return [
         *(
             dg.AssetCheckSpec(rule.name, asset=asset_key(table), description=rule.description, blocking=True)
-            for rule in rules
+            for rule in RULES.get(table, ())
         ),
         *(
             dg.AssetCheckSpec(check.name, asset=asset_key(table), description=check.description, blocking=check.error)
-            for check in checks
+            for check in CHECKS.get(table, ())
         ),
     ]
 
@@ -131,12 +132,10 @@ def materialized(
     *,
     since: int | None,
     metadata: Mapping[str, Any],
-    checks: Sequence[Check] = (),
     rule_results: Sequence[RuleResult] = (),
-    find_table: Callable[[str], Table],
 ) -> dg.MaterializeResult:
     """What a run did to the table: its figures, and its checks over the rows written after the version `since`."""
-    outcomes = evaluate(lake, table, checks, since=since, find_table=find_table)
+    outcomes = evaluate(lake, table, CHECKS.get(table, ()), since=since, find_table=find_table)
     record_results(lake, table, context.run.run_id, rule_results, outcomes)
     state = lake.state(table)
     return dg.MaterializeResult(

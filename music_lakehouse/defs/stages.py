@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 
-from music_lakehouse.defs.catalog import CHECKS, find_table
 from music_lakehouse.defs.shell import (
     asset_key,
     asset_spec,
@@ -33,7 +32,7 @@ def build_stage(
     @dg.multi_asset(
         name=name,
         specs=[spec(s.table, [asset_key(source) for source in (*s.sources, *s.after)]) for s in steps],
-        check_specs=[one for s in steps for one in check_specs(s.table, checks=CHECKS[s.table])],
+        check_specs=[one for s in steps for one in check_specs(s.table)],
         can_subset=True,
     )
     @retried
@@ -49,8 +48,6 @@ def build_stage(
                 lake,
                 table,
                 since=before[table],
-                checks=CHECKS[table],
-                find_table=find_table,
                 metadata={
                     "rows_inserted": report.written.inserted,
                     "rows_updated": report.written.updated,

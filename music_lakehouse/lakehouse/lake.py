@@ -168,9 +168,9 @@ class Lake(LakePaths):
 
         Where few rows are expected, a short table is handed to Spark as it is: that costs less than planning a scan.
         """
-        if table not in self._opened and self.open(table) is None:
+        found = self.open(table)
+        if found is None:
             return self.empty(table)
-        found = self.present(table)
         if self.small and version in (None, found.version()) and found.count() <= MOST_ROWS_AT_ONCE:
             return self._handed_over(table, f"{found.version()}", found.to_pyarrow_table)
         reader = self.spark.read.format("delta")

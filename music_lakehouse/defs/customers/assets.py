@@ -5,8 +5,6 @@ from functools import partial
 
 import dagster as dg
 
-from music_lakehouse.defs.catalog import find_table
-from music_lakehouse.defs.customers.checks import CHECKS
 from music_lakehouse.defs.customers.landed import LANDED, LandedTable
 from music_lakehouse.defs.customers.steps import STEPS, judged_changes
 from music_lakehouse.defs.customers.tables import BRONZE
@@ -50,9 +48,7 @@ SOURCES: dict[Table, FileSource] = {
 @dg.multi_asset(
     name="customers_landed",
     specs=[asset_spec(BRONZE[landed], deps=[landing_key(landed)]) for landed in LANDED],
-    check_specs=[
-        spec for table in BRONZE.values() for spec in check_specs(table, checks=CHECKS[table], rules=RULES[table])
-    ],
+    check_specs=[spec for table in BRONZE.values() for spec in check_specs(table)],
     can_subset=True,
 )
 @retried
@@ -71,9 +67,7 @@ def landed_rows(
             lake,
             table,
             since=before,
-            checks=CHECKS[table],
             rule_results=_judge_new(lake, landed_tables[table], before),
-            find_table=find_table,
             metadata={
                 "rows_inserted": taken.rows,
                 "rows_rescued": taken.rescued,

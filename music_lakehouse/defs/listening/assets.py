@@ -5,9 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from music_lakehouse.defs.catalog import find_table
 from music_lakehouse.defs.listening import parsing
-from music_lakehouse.defs.listening.checks import CHECKS
 from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import (
     BRONZE,
@@ -17,7 +15,6 @@ from music_lakehouse.defs.listening.tables import (
     REFERENCE_SONGS,
     REFERENCE_STATES,
 )
-from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.defs.listening.transforms.reference import (
     SONG_COLUMNS,
     STATE_COLUMNS,
@@ -70,7 +67,7 @@ def kafka_topic_key(event: str) -> dg.AssetKey:
 
 @dg.multi_asset(
     specs=[_spec(table, [kafka_topic_key(event)]) for event, table in RAW.items()],
-    check_specs=[spec for table in RAW.values() for spec in check_specs(table, checks=CHECKS[table])],
+    check_specs=[spec for table in RAW.values() for spec in check_specs(table)],
     can_subset=True,
 )
 @retried
@@ -90,8 +87,6 @@ def raw(
             lake,
             table,
             since=before,
-            checks=CHECKS[table],
-            find_table=find_table,
             metadata={
                 "rows_inserted": read.rows,
                 "batches": read.batches,
@@ -108,11 +103,7 @@ def raw(
 
 @dg.multi_asset(
     specs=[_spec(table, [asset_key(RAW[event])]) for event, table in BRONZE.items()],
-    check_specs=[
-        spec
-        for event, table in BRONZE.items()
-        for spec in check_specs(table, checks=CHECKS[table], rules=events.rules(event))
-    ],
+    check_specs=[spec for table in BRONZE.values() for spec in check_specs(table)],
     can_subset=True,
 )
 @retried
@@ -128,9 +119,7 @@ def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> I
             lake,
             table,
             since=before,
-            checks=CHECKS[table],
             rule_results=parsed.rule_results,
-            find_table=find_table,
             metadata={
                 "rows_read": parsed.rows,
                 "rows_inserted": parsed.rows - parsed.refused,
@@ -146,13 +135,11 @@ def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> I
 
 @dg.multi_asset(
     specs=[_spec(QUARANTINE, [asset_key(table) for table in BRONZE.values()])],
-    check_specs=check_specs(QUARANTINE, checks=CHECKS[QUARANTINE]),
+    check_specs=check_specs(QUARANTINE),
 )
 def quarantine(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
     lake = lakehouse.paths
-    return materialized(
-        context, lake, QUARANTINE, since=None, checks=CHECKS[QUARANTINE], find_table=find_table, metadata={}
-    )
+    return materialized(context, lake, QUARANTINE, since=None, metadata={})
 
 
 def _readable(reference: Reference) -> dg.AssetCheckSpec:
@@ -190,7 +177,6 @@ def references(
             lake,
             table,
             since=None,
-            find_table=find_table,
             metadata={
                 "rows_inserted": report.written.inserted,
                 "rows_deleted": report.written.deleted,

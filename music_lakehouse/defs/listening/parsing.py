@@ -13,9 +13,9 @@ from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import (
+    Change,
     find_changes,
     forget_positions,
-    read_source_position,
     record_source_position,
 )
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
@@ -82,8 +82,12 @@ class Parsed:
 
 def waiting(lake: Lake, topic: str) -> int | None:
     """How many raw rows of the topic were not parsed yet, about; None where nobody knows."""
-    change = find_changes(lake, BRONZE[topic].full_name, [RAW[topic]]).get(RAW[topic])
+    change = _unparsed(lake, topic)
     return 0 if change is None else change.count
+
+
+def _unparsed(lake: Lake, topic: str) -> Change | None:
+    return find_changes(lake, BRONZE[topic].full_name, [RAW[topic]]).get(RAW[topic])
 
 
 def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
@@ -99,24 +103,24 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
         forget_positions(lake, bronze_name)
     lake.create(QUARANTINE)
     parsed = Parsed(topic)
-    raw, bronze = lake.state(RAW[topic]), lake.state(BRONZE[topic])
-    if raw is None or bronze is None or read_source_position(lake, bronze_name, RAW[topic].full_name) == raw:
+    change, bronze = _unparsed(lake, topic), lake.state(BRONZE[topic])
+    if change is None or bronze is None:
         return parsed
 
     def process(batch: DataFrame, _batch_id: int) -> None:
         for name, count in _write_batch(lake, topic, batch).items():
             parsed.counts[name] = parsed.counts.get(name, 0) + count
 
-    if waiting(lake, topic) != 0:
+    if change.count != 0:
         stream = lake.spark.readStream.format("delta").option("maxBytesPerTrigger", max_bytes)
-        checkpoint = lake.checkpoint(f"{bronze_name}/{raw.table_id}-{bronze.table_id}")
+        checkpoint = lake.checkpoint(f"{bronze_name}/{change.state.table_id}-{bronze.table_id}")
         drain(
             stream.load(lake.path(RAW[topic]))
             .writeStream.foreachBatch(process)
             .queryName(bronze_name)
             .option("checkpointLocation", without_damage(checkpoint))
         )
-    record_source_position(lake, bronze_name, RAW[topic].full_name, raw)
+    record_source_position(lake, bronze_name, RAW[topic].full_name, change.state)
     parsed.seconds = time.monotonic() - started
     return parsed
 

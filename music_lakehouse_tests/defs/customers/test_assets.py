@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -15,6 +14,7 @@ from music_lakehouse.definitions import build_definitions, defs
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.customers.config import CustomersConfig
 from music_lakehouse.simulator.customers.simulation import land_customers
+from music_lakehouse_tests.defs.run_results import figures, outcomes
 from music_lakehouse_tests.oracle.customers.compare import assert_lake_equals_oracle
 from music_lakehouse_tests.oracle.customers.examples import customer, land
 
@@ -43,18 +43,6 @@ def place(spark: SparkSession, tmp_path: Path) -> Iterator[Place]:
     settings = Settings(lakehouse_root=str(tmp_path / "lake"), landing_root=tmp_path / "landing")
     with dg.DagsterInstance.ephemeral() as instance:
         yield Place(settings, instance)
-
-
-def figures(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
-    """What each materialization of the run says of itself, by table."""
-    events = result.get_asset_materialization_events()
-    materializations = [event.step_materialization_data.materialization for event in events]
-    return {m.asset_key.to_user_string(): {k: v.value for k, v in m.metadata.items()} for m in materializations}
-
-
-def outcomes(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
-    """The checks that were evaluated, by table and check."""
-    return {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
 
 
 def test_a_run_says_what_it_changed_and_the_next_one_changes_nothing(place: Place, seed: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -18,6 +17,7 @@ from music_lakehouse.simulator.config import SimulatorConfig
 from music_lakehouse.simulator.messages import AUTH, Message
 from music_lakehouse.simulator.simulation import simulate
 from music_lakehouse.simulator.sinks import to_kafka
+from music_lakehouse_tests.defs.run_results import figures, outcomes
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -49,18 +49,6 @@ def place(spark: SparkSession, broker: EmbeddedBroker, topic_prefix: str, tmp_pa
     )
     with dg.DagsterInstance.ephemeral() as instance:
         yield Place(settings, instance)
-
-
-def figures(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
-    """What each materialization of the run says of itself, by table."""
-    events = result.get_asset_materialization_events()
-    materializations = [event.step_materialization_data.materialization for event in events]
-    return {m.asset_key.to_user_string(): {k: v.value for k, v in m.metadata.items()} for m in materializations}
-
-
-def outcomes(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
-    """The checks that were evaluated, by table and check."""
-    return {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
 
 
 def test_a_run_says_what_it_changed_and_the_next_one_changes_nothing(place: Place, seed: int) -> None:

@@ -18,6 +18,7 @@ from music_lakehouse.simulator.customers.plan import Kind
 from music_lakehouse.simulator.customers.simulation import Landed, land_customers
 from music_lakehouse.simulator.customers.tpch import COLUMNS, Tpch, TpchError
 from music_lakehouse.simulator.landing import LandingError
+from music_lakehouse_tests.simulator.directories import contents
 
 pytestmark = pytest.mark.thorough
 
@@ -43,10 +44,6 @@ def rows(path: Path) -> Iterator[Row]:
 
 def config(seed: int, dirty: float = 0) -> CustomersConfig:
     return CustomersConfig(scale=0.002, chunks=CHUNKS, seed=seed, start=START, dirty=dirty)
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")

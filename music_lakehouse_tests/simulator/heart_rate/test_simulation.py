@@ -16,6 +16,7 @@ from music_lakehouse.simulator.heart_rate.config import HeartRateConfig
 from music_lakehouse.simulator.heart_rate.faults import FILE_FAULTS
 from music_lakehouse.simulator.heart_rate.simulation import land_heart_rates
 from music_lakehouse.simulator.landing import LandingError
+from music_lakehouse_tests.simulator.directories import contents
 
 pytestmark = pytest.mark.thorough
 
@@ -54,10 +55,6 @@ def typed(paths: list[Path]) -> Iterator[tuple[int, int, datetime, float]]:
     for row in elements(paths):
         time = datetime.fromtimestamp(0, timezone.utc) + timedelta(microseconds=int(float(row["time"])))
         yield int(row["device_id"]), int(row["mrn"]), time, float(row["heartrate"])
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
