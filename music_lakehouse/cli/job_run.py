@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -71,9 +71,12 @@ class JobRun:
         return [check for step in self.steps for check in step.checks]
 
 
-def run_job(name: str, settings: Settings, on_step: Callable[[StepSeen], None]) -> JobRun:
-    """Runs the job of that name in this process. `on_step` is called when a step begins (its outcome is empty), when it
-    ends ("done", "failed", "skipped"), and when it waits to be tried again ("waiting").
+def run_job(
+    name: str, settings: Settings, on_step: Callable[[StepSeen], None], *, tables: Collection[str] = ()
+) -> JobRun:
+    """Runs the job of that name in this process, or of it the given tables (`layer.table`) alone. `on_step` is called
+    when a step begins (its outcome is empty), when it ends ("done", "failed", "skipped"), and when it waits to be tried
+    again ("waiting").
 
     The run, its events and its checks are in Dagster's instance as of any other run. Ctrl-C and SIGTERM end the run:
     Spark stops, and the lake's lock is given back. Raises a usage error where there is no such job.
@@ -84,7 +87,7 @@ def run_job(name: str, settings: Settings, on_step: Callable[[StepSeen], None]) 
     from music_lakehouse.definitions import defs
     from music_lakehouse.defs.failures import step_errors
 
-    names = sorted(job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__"))
+    names = job_names()
     if name not in names:
         raise typer.BadParameter(f"there is no job {name}: jobs are {', '.join(names)}", param_hint="JOB")
     run_id = str(uuid.uuid4())
@@ -94,13 +97,41 @@ def run_job(name: str, settings: Settings, on_step: Callable[[StepSeen], None]) 
         instance.add_event_listener(run_id, seen.take)
         try:
             result = defs.resolve_job_def(name).execute_in_process(
-                instance=instance, run_id=run_id, run_config=_QUIET, raise_on_error=False
+                instance=instance,
+                run_id=run_id,
+                run_config=_QUIET,
+                raise_on_error=False,
+                asset_selection=[dg.AssetKey(table.split(".")) for table in tables] or None,
             )
             success = result.success
         except KeyboardInterrupt:
             success, seen.interrupted = False, True
         errors = [str(error) for error in step_errors(instance, run_id) if error.class_name != _INTERRUPTION]
     return JobRun(run_id, success, seen.interrupted, time.monotonic() - started, list(seen.steps.values()), errors)
+
+
+def job_names() -> list[str]:
+    """The names of all jobs."""
+    from music_lakehouse.definitions import defs
+
+    return sorted(job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__"))
+
+
+def jobs_of(tables: Iterable[str]) -> dict[str, list[str]]:
+    """The jobs that write the tables (`layer.table`), each with those of them that it writes; of several jobs that
+    write a table the one that writes most."""
+    import dagster as dg
+
+    from music_lakehouse.definitions import defs
+
+    writes = {name: set(defs.resolve_job_def(name).asset_layer.executable_asset_keys) for name in job_names()}
+    jobs = sorted(writes, key=lambda name: -len(writes[name]))
+    found: dict[str, list[str]] = {}
+    for table in tables:
+        job = next((name for name in jobs if dg.AssetKey(table.split(".")) in writes[name]), None)
+        if job is not None:
+            found.setdefault(job, []).append(table)
+    return found
 
 
 class _Seen:

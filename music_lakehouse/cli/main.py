@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from music_lakehouse.cli import accept_loss, audit, demo, dev, doctor, replay, reset, run, sql, tables
+from music_lakehouse.cli import accept_loss, audit, demo, dev, doctor, repair, replay, reset, run, sql, tables, versions
 from music_lakehouse.cli.broker import broker
 from music_lakehouse.cli.console import note
 from music_lakehouse.cli.errors import FAILED, exit_code, one_line
@@ -29,6 +29,10 @@ app.command(epilog=run.EXAMPLE)(run.run)
 app.command(epilog=sql.EXAMPLE)(sql.sql)
 app.command(epilog=audit.EXAMPLE)(audit.audit)
 app.command(epilog=tables.EXAMPLE)(tables.tables)
+app.command(epilog=versions.HISTORY_EXAMPLE)(versions.history)
+app.command(epilog=versions.DIFF_EXAMPLE)(versions.diff)
+app.command(epilog=repair.RESTORE_EXAMPLE)(repair.restore)
+app.command(epilog=repair.REBUILD_EXAMPLE)(repair.rebuild)
 app.command("accept-loss", epilog=accept_loss.EXAMPLE)(accept_loss.accept_loss)
 app.command(epilog=reset.EXAMPLE)(reset.reset)
 

@@ -83,13 +83,12 @@ def _dataset(table: DeltaTable, uri: str, statement: str) -> pa.Table | ds.Datas
     """The table's files, of which DuckDB reads what the statement needs."""
     import pyarrow as pa
     from deltalake.exceptions import DeltaProtocolError
-    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+    from music_lakehouse.lakehouse import delta
 
     if "://" not in uri:
         try:
-            # delta-rs's own file system is in Python: Arrow's threads, which read ahead, would still call it when a
-            # statement needs no more rows and the interpreter ends.
-            return table.to_pyarrow_dataset(filesystem=SubTreeFileSystem(uri, LocalFileSystem()))
+            return delta.dataset(table, uri)
         except DeltaProtocolError:
             pass  # deletion vectors or mapped columns, which delta-rs's own engine reads
     return pa.table(table.scan(columns=_columns(table, statement)))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from music_lakehouse.cli.confirm import confirm
 from music_lakehouse.cli.console import say
-from music_lakehouse.cli.errors import CliError
 from music_lakehouse.cli.progress import waiting
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def reset(
     what = f"{len(tables)} tables of {root} and their checkpoints"
     if embedded is not None:
         what += f", and the messages in {embedded.data}"
-    _confirm(what, yes)
+    confirm(f"This removes {what}", yes=yes)
     lock = LakeLock(root)
     lock.acquire("reset")
     try:
@@ -71,16 +70,6 @@ def reset(
         embedded.stop()
         shutil.rmtree(embedded.data, ignore_errors=True)
     say(f"Removed {what}")
-
-
-def _confirm(what: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise CliError(f"This removes {what}: give --yes to say that it is meant")
-    if not typer.confirm(f"Remove {what}?", err=True):
-        say("Nothing was removed")
-        raise typer.Exit(1)
 
 
 def _tables_of(pipeline: str) -> Mapping[str, Table]:
@@ -111,21 +100,13 @@ def _forget(root: str, tables: Mapping[str, Table]) -> None:
 
 def _remove_tables(root: str, tables: list[str], checkpoints: list[str]) -> None:
     """Removes the tables, their checkpoints, and layers that are empty then. What else lies in the root stays."""
+    from music_lakehouse.lakehouse.inventory import remove_directories
+
     # What is downstream first: whatever is left after an interrupt is made whole by the next run.
     directories = [table.replace(".", "/", 1) for table in reversed(tables)]
+    remove_directories(root, [*directories, *checkpoints])
     if "://" in root:
-        from pyarrow.fs import FileType
-
-        from music_lakehouse.lakehouse.inventory import store
-
-        files = store(root)
-        for directory in [*directories, *checkpoints]:
-            if files.get_file_info(directory).type != FileType.NotFound:
-                files.delete_dir(directory)
         return
-    for directory in [*directories, *checkpoints]:
-        if Path(root, directory).exists():
-            shutil.rmtree(Path(root, directory))
     for layer in {directory.split("/")[0] for directory in directories}:
         if not any(Path(root, layer).iterdir()):
             Path(root, layer).rmdir()

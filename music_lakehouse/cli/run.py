@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,12 +30,12 @@ def run(job: Annotated[str, typer.Argument(help="The job, for example streaming_
     finish(run_and_show(job, Settings()))
 
 
-def run_and_show(job: str, settings: Settings) -> JobRun:
-    """Runs the job and shows its steps as they end."""
+def run_and_show(job: str, settings: Settings, *, tables: Collection[str] = ()) -> JobRun:
+    """Runs the job, or of it the given tables alone, and shows its steps as they end."""
     from music_lakehouse.cli.job_run import run_job
 
     with _shown() as on_step:
-        done = run_job(job, settings, on_step)
+        done = run_job(job, settings, on_step, tables=tables)
     show_end(job, done)
     return done
 

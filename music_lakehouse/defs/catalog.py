@@ -9,7 +9,7 @@ from music_lakehouse.defs.customers.tables import TABLES as CUSTOMERS_TABLES
 from music_lakehouse.defs.customers.transforms.rows import RULES as CUSTOMERS_RULES
 from music_lakehouse.defs.listening.catalog import TABLES as LISTENING_TABLES
 from music_lakehouse.defs.listening.checks import CHECKS as LISTENING_CHECKS
-from music_lakehouse.defs.listening.tables import BRONZE
+from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
 from music_lakehouse.defs.listening.transforms.events import rules
 from music_lakehouse.lakehouse.checks import Check
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS, Rule
@@ -20,6 +20,8 @@ TABLES: dict[str, Table] = {**LISTENING_TABLES, **CUSTOMERS_TABLES}
 LANDED_PIPELINES: Mapping[str, Mapping[str, Table]] = {"customers": CUSTOMERS_TABLES}
 """The tables of the pipelines whose whole source is still there after it was read, by pipeline: they can be removed and
 made anew by themselves."""
+WRITTEN_WITH: Mapping[Table, Sequence[Table]] = {QUARANTINE: tuple(BRONZE.values())}
+"""The tables that are written with others, by the steps of these."""
 CHECKS: Mapping[Table, Sequence[Check]] = {**LISTENING_CHECKS, **CUSTOMERS_CHECKS}
 RULES: Mapping[Table, Sequence[Rule]] = {**{table: rules(name) for name, table in BRONZE.items()}, **CUSTOMERS_RULES}
 # What checks read beside: how checks fared before, and what became of landed files.

@@ -130,11 +130,14 @@ def materialized(
     lake: LakePaths,
     table: Table,
     *,
-    since: int | None,
+    before: int,
     metadata: Mapping[str, Any],
     rule_results: Sequence[RuleResult] = (),
+    whole: bool = False,
 ) -> dg.MaterializeResult:
-    """What a run did to the table: its figures, and its checks over the rows written after the version `since`."""
+    """What a run did to the table: its figures, and its checks over the rows written after the version `before`, or
+    over the `whole` table."""
+    since = None if whole else before
     outcomes = evaluate(lake, table, CHECKS.get(table, ()), since=since, find_table=find_table)
     record_results(lake, table, context.run.run_id, rule_results, outcomes)
     state = lake.state(table)
@@ -144,7 +147,7 @@ def materialized(
             "dagster/row_count": lake.rows(table),
             "dagster/uri": lake.path(table),
             "table_version": state.version if state else 0,
-            "versions_written": (state.version if state else 0) - (since or 0),
+            "versions_written": (state.version if state else -1) - before,
             **metadata,
         },
         check_results=[

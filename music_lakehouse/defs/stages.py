@@ -47,7 +47,8 @@ def build_stage(
                 context,
                 lake,
                 table,
-                since=before[table],
+                before=before[table],
+                whole=report.changes.anew,
                 metadata={
                     "rows_inserted": report.written.inserted,
                     "rows_updated": report.written.updated,

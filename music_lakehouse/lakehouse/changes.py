@@ -30,7 +30,7 @@ POSITIONS = Table(
     description="One row a (step, source): up to which version of the source the step has taken its changes.",
     columns=(
         Column("step", "STRING", "the table that the step keeps"),
-        Column("source", "STRING", "the table that it reads"),
+        Column("source", "STRING", "the table that it reads; *: its own table is to be written anew as a whole"),
         Column("table_id", "STRING", "the source's Delta table id: a table made anew has another"),
         Column("version", "BIGINT", "the source's version up to which changes were taken"),
         Column("recorded_at", "TIMESTAMP", "when this was recorded"),
@@ -38,6 +38,7 @@ POSITIONS = Table(
     key=("step", "source"),
     partition_by=("step",),
 )
+_ANEW = "*"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class Changes:
 
     step: str
     by_source: Mapping[Table, Change]
+    anew: bool = False
+    """Whether the step was told to begin anew: what it records behind its commit takes that back."""
 
     def __bool__(self) -> bool:
         return bool(self.by_source)
@@ -124,19 +127,20 @@ def total(counts: Iterable[int | None]) -> int | None:
 
 def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
     """What the step has not seen yet of its sources. A source that doesn't exist yet has no changes."""
-    positions = read_positions(lake, step)
+    positions = _recorded(lake, step)
+    anew = _ANEW in positions
     found = {}
     for source in sources:
         state = lake.state(source)
         if state is None:
             continue
-        known = positions.get(source.full_name)
+        known = None if anew else positions.get(source.full_name)
         if known is not None and known == state:
             continue
         commits = _commits_behind(lake, source, known, state)
         since = known.version if known is not None and commits else None
         found[source] = Change(lake, source, state, since, tuple(commits or ()))
-    return Changes(step, found)
+    return Changes(step, found, anew)
 
 
 def record_positions(lake: LakePaths, changes: Changes) -> None:
@@ -158,15 +162,23 @@ def read_source_position(lake: LakePaths, step: str, source: str) -> delta.Table
 
 def read_positions(lake: LakePaths, step: str) -> dict[str, delta.TableState]:
     """The positions recorded for the step, by the source's full name."""
+    return {source: state for source, state in _recorded(lake, step).items() if source != _ANEW}
+
+
+def _recorded(lake: LakePaths, step: str) -> dict[str, delta.TableState]:
     rows = read_records(lake, POSITIONS, partition=step)
     return {row["source"]: delta.TableState(row["table_id"], row["version"]) for row in rows}
 
 
 def _record(lake: LakePaths, step: str, states: Mapping[str, delta.TableState]) -> None:
+    _replace(lake, step, {**read_positions(lake, step), **states})
+
+
+def _replace(lake: LakePaths, step: str, states: Mapping[str, delta.TableState]) -> None:
     now = datetime.now(timezone.utc)
     rows = [
         {"step": step, "source": name, "table_id": state.table_id, "version": state.version, "recorded_at": now}
-        for name, state in {**read_positions(lake, step), **states}.items()
+        for name, state in states.items()
     ]
     replace_records(lake, POSITIONS, rows, partition=step)
 
@@ -174,6 +186,31 @@ def _record(lake: LakePaths, step: str, states: Mapping[str, delta.TableState]) 
 def forget_positions(lake: LakePaths, step: str) -> None:
     """Let the step see everything at its next run."""
     replace_records(lake, POSITIONS, [], partition=step)
+
+
+def begin_anew(lake: LakePaths, step: str) -> None:
+    """Let the step see everything at its next run, and write its table anew as a whole, whatever it holds."""
+    _replace(lake, step, {**_recorded(lake, step), _ANEW: delta.TableState("", -1)})
+
+
+def begins_anew(lake: LakePaths, step: str) -> bool:
+    """Whether the step was told to begin anew, and has not done so yet."""
+    return _ANEW in _recorded(lake, step)
+
+
+def downstream_of(lake: LakePaths, tables: Iterable[str]) -> list[str]:
+    """The steps that have read one of the tables (full names), or a table that such a step keeps; without the tables
+    themselves, the nearest first. By the recorded positions: a step that never ran is not among them."""
+    readers: dict[str, set[str]] = {}
+    for row in read_records(lake, POSITIONS):
+        readers.setdefault(row["source"], set()).add(row["step"])
+    found = dict.fromkeys(tables)
+    waiting, given = list(found), set(found)
+    while waiting:
+        new = [step for step in sorted(readers.get(waiting.pop(0), ())) if step not in found]
+        found.update(dict.fromkeys(new))
+        waiting += new
+    return [name for name in found if name not in given]
 
 
 def _commits_behind(

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.tables import Table
 
@@ -105,7 +106,7 @@ def _feed(lake: LakePaths, table: Table, since: int | None) -> pa.Table | ds.Dat
     if found is None or since is None:
         return _dataset(lake, table)
     if since >= found.version():
-        return found.to_pyarrow_dataset().head(0)
+        return delta.dataset(found, lake.path(table)).head(0)
     return pa.table(found.load_cdf(starting_version=since + 1))
 
 
@@ -146,8 +147,6 @@ def _dataset(lake: LakePaths, table: Table, days: list[str] | None = None) -> pa
     found = lake.open(table)
     if found is None:
         return table.arrow_schema.empty_table()
-    if days is None:
-        return found.to_pyarrow_dataset()
-    if not days:
-        return found.to_pyarrow_dataset().head(0)
-    return found.to_pyarrow_dataset(file_pruning_predicate=[("date_part", "in", days)])
+    on_days = None if days is None else [("date_part", "in", days)]
+    rows = delta.dataset(found, lake.path(table), pruned_by=on_days if days else None)
+    return rows.head(0) if days == [] else rows

@@ -6,10 +6,14 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 
 def storage_options() -> dict[str, str]:
@@ -30,6 +34,26 @@ def open_table(uri: str) -> DeltaTable | None:
         return DeltaTable(native_uri(uri), storage_options=storage_options())
     except TableNotFoundError:
         return None
+
+
+def dataset(table: DeltaTable, uri: str, *, pruned_by: list[tuple[str, str, Any]] | None = None) -> ds.Dataset:
+    """The files of the table at `uri`, or those that predicates on partitions leave, of which Arrow reads what is asked
+    for.
+
+    Raises DeltaProtocolError where rows are hidden by deletion vectors or columns are mapped, which Arrow can't read.
+    """
+    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+    # delta-rs's own file system is in Python. Arrow's threads, which read ahead and close files, wait for Python's lock
+    # then, with a lock of Arrow's held for which whoever has Python's may be waiting: so a query hung now and then.
+    local = None if "://" in uri else SubTreeFileSystem(uri, LocalFileSystem())
+    return table.to_pyarrow_dataset(filesystem=local, file_pruning_predicate=pruned_by)
+
+
+def uncommented(rows: pa.Table) -> pa.Table:
+    """The rows without what their schema says beside names and types: delta-rs refuses to add rows to a table whose
+    columns have other comments."""
+    return rows.cast(pa.schema([field.remove_metadata() for field in rows.schema]))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -52,6 +54,22 @@ def figures(uri: str) -> Figures | None:
         changed=datetime.fromtimestamp(last["timestamp"] / 1000, timezone.utc),
         operation=str(last.get("operation", "")),
     )
+
+
+def remove_directories(root: str, directories: Iterable[str]) -> None:
+    """Remove the directories, paths below the root or whole URIs in it, one after the other, where they are there."""
+    below = [directory.removeprefix(f"{root}/") for directory in directories]
+    if "://" not in root:
+        for directory in below:
+            if Path(root, directory).exists():
+                shutil.rmtree(Path(root, directory))
+        return
+    from pyarrow.fs import FileType
+
+    files = store(root)
+    for directory in below:
+        if files.get_file_info(directory).type != FileType.NotFound:
+            files.delete_dir(directory)
 
 
 def store(root: str) -> PyFileSystem:

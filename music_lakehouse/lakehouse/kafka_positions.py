@@ -83,6 +83,17 @@ def record_read_up_to(lake: LakePaths, table: Table, topic: Topic, offsets: dict
     _record(lake, table, topic.name, {**earlier, **now})
 
 
+def forget_read(lake: LakePaths, table: Table) -> None:
+    """Forget how far topics were read into the raw table: then its rows alone tell."""
+    state = lake.state(table)
+    if state is None:
+        return
+    rows = read_records(lake, KAFKA_POSITIONS)
+    for topic in {row["kafka_topic"] for row in rows if row["raw_table_id"] == state.table_id}:
+        of_others = [row for row in rows if row["kafka_topic"] == topic and row["raw_table_id"] != state.table_id]
+        replace_records(lake, KAFKA_POSITIONS, of_others, partition=topic)
+
+
 def find_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str, object]]:
     """Gaps between what was read and what the broker still holds, as rows of `metrics.accepted_loss` without a time.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
@@ -83,6 +84,7 @@ class Lake(LakePaths):
     """Spark settings that somebody chose: they hold for large changes, rather than the lake's own."""
     small: bool = field(default=False, init=False)
     """Whether few rows are expected."""
+    _replaced: set[Table] = field(default_factory=set, init=False, repr=False)
     _opened: dict[Table, DeltaTable] = field(default_factory=dict, init=False, repr=False)
     _shared: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
     _here: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
@@ -123,6 +125,23 @@ class Lake(LakePaths):
                 raise_if_key_not_exists=False,
             )
             return True
+
+    @contextmanager
+    def replacing(self, table: Table) -> Iterator[None]:
+        """Meanwhile the table's rows count as gone: it is read as empty, and `make_equal` writes over it as a whole, in
+        one commit. Readers see what was there until then, and nothing that was there, even if it is damaged, matters.
+        """
+        self._replaced.add(table)
+        try:
+            yield
+        finally:
+            self._replaced.discard(table)
+
+    def is_replaced(self, table: Table) -> bool:
+        return table in self._replaced
+
+    def rows(self, table: Table) -> int:
+        return 0 if table in self._replaced else super().rows(table)
 
     def expect(self, rows: int | None) -> None:
         """Prepare the session for work on about so many changed rows; None: nobody knows.
@@ -169,7 +188,7 @@ class Lake(LakePaths):
         Where few rows are expected, a short table is handed to Spark as it is: that costs less than planning a scan.
         """
         found = self.open(table)
-        if found is None:
+        if found is None or table in self._replaced:
             return self.empty(table)
         if self.small and version in (None, found.version()) and found.count() <= MOST_ROWS_AT_ONCE:
             return self._handed_over(table, f"{found.version()}", found.to_pyarrow_table)
@@ -218,11 +237,19 @@ class Lake(LakePaths):
         else:
             conformed.write.format("delta").mode("append").save(self.path(table))
 
+    def replace(self, rows: DataFrame, table: Table, *, where: str | None = None) -> None:
+        """Make the rows the table's only ones, or its only ones that fulfil the predicate, in one commit."""
+        writer = conform(rows, table).write.format("delta").mode("overwrite")
+        if where is not None:
+            writer = writer.option("replaceWhere", where)
+        writer.save(self.path(table))
+
     def append_few(self, rows: pa.Table, table: Table, *, evolve: bool = False) -> None:
         """Append rows that are here, of the declared columns and types, in one commit. With `evolve` they may have more
         columns, which the table then has too; what reads it by its declaration passes over them."""
         if rows.num_rows:
-            write_deltalake(self.present(table), rows, mode="append", schema_mode="merge" if evolve else None)
+            schema_mode: Any = "merge" if evolve else None
+            write_deltalake(self.present(table), delta.uncommented(rows), mode="append", schema_mode=schema_mode)
 
 
 def conform(rows: DataFrame, table: Table) -> DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
+from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.tables import Table
 
@@ -18,6 +19,7 @@ def query(lake: LakePaths, sql: str, *, where: str = "true", **tables: Table) ->
     with duckdb.connect() as connection:
         for name, table in tables.items():
             found = lake.open(table)
-            connection.register(name, table.arrow_schema.empty_table() if found is None else found.to_pyarrow_dataset())
-        rows = {name: f"(SELECT * FROM {name} WHERE {where})" for name in tables}
-        return connection.sql(sql.format_map(rows)).to_arrow_table()
+            rows = table.arrow_schema.empty_table() if found is None else delta.dataset(found, lake.path(table))
+            connection.register(name, rows)
+        named = {name: f"(SELECT * FROM {name} WHERE {where})" for name in tables}
+        return connection.sql(sql.format_map(named)).to_arrow_table()

@@ -56,9 +56,10 @@ def _write(lake: LakePaths, table: Table, rows: Sequence[Record], *, replace: st
     found = lake.open(table)
     replaced = None if found is None else replace
     mode: Any = "append" if replaced is None else "overwrite"
+    records = pa.Table.from_pylist([dict(row) for row in rows], schema=table.arrow_schema)
     write_deltalake(
         delta.native_uri(lake.path(table)) if found is None else found,
-        pa.Table.from_pylist([dict(row) for row in rows], schema=table.arrow_schema),
+        records if found is None else delta.uncommented(records),
         mode=mode,
         predicate=replaced,
         partition_by=list(table.partition_by) or None,

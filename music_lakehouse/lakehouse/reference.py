@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.sql import DataFrame
 
-from music_lakehouse.lakehouse.changes import forget_positions, read_source_position, record_source_position
+from music_lakehouse.lakehouse.changes import (
+    begins_anew,
+    forget_positions,
+    read_source_position,
+    record_source_position,
+)
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.files import file_digest, read_csv
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
@@ -44,13 +50,15 @@ def load_reference(lake: Lake, reference: Reference, directory: Path) -> Referen
     file = read_csv(directory / reference.file_name, [column.name for column in reference.columns])
     position = _position(file.digest)
     written = Written()
-    if read_source_position(lake, reference.table.full_name, reference.file_name) != position:
+    anew = begins_anew(lake, reference.table.full_name)
+    if anew or read_source_position(lake, reference.table.full_name, reference.file_name) != position:
         lines = (
             lake.spark.createDataFrame(file.rows)
             if file.rows.num_rows
             else lake.spark.createDataFrame([], ", ".join(f"`{c.name}` STRING" for c in reference.columns))
         )
-        written = make_equal(lake, reference.table, reference.transform(lines), delete=True)
+        with lake.replacing(reference.table) if anew else nullcontext():
+            written = make_equal(lake, reference.table, reference.transform(lines), delete=True)
         record_source_position(lake, reference.table.full_name, reference.file_name, position)
     return ReferenceReport(written, file.problems, time.monotonic() - started)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from music_lakehouse.lakehouse.changes import Changes, find_changes, forget_positions, record_positions
@@ -81,7 +82,8 @@ def do_work(lake: Lake, work: Work) -> StepReport:
     started = time.monotonic()
     written = Written()
     if work.created or work.changes.count != 0 or work.changes.full:
-        written = work.step.update(lake, work.changes)
+        with lake.replacing(work.step.table) if work.changes.anew else nullcontext():
+            written = work.step.update(lake, work.changes)
     if work.changes:
         record_positions(lake, work.changes)
     return StepReport(work.changes, written, time.monotonic() - started)

@@ -71,9 +71,14 @@ def make_equal(
     `current` (default: the whole table, or the part `within`) are the rows that desired stands for; with
     `delete`, those of them that are not desired are removed. `within` are the days, or is the range of a key, in
     which all rows concerned lie: files outside are not read. Few rows are committed from here, many by Spark; only new
-    rows are appended, anything else is one MERGE.
+    rows are appended, anything else is one MERGE. A table that is being replaced is written over: `desired` is all that
+    it holds then.
     """
     lake.create(table)
+    if lake.is_replaced(table):
+        before = lake.present(table).count()
+        lake.replace(desired, table)
+        return Written(inserted=lake.present(table).count(), deleted=before)
     empty = lake.rows(table) == 0
     if empty and not lake.small:
         lake.append(desired, table)

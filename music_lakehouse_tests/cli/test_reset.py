@@ -58,7 +58,7 @@ def test_reset_asks_and_takes_no_for_an_answer(place: Path, lake: Path) -> None:
     code, out = answered(place, "n\n")
 
     assert code == 1
-    assert f"Remove 3 tables of {lake}" in out
+    assert f"This removes 3 tables of {lake}" in out
     assert (lake / "silver" / "dim_users").exists()
 
 

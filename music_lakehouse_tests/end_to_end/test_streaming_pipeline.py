@@ -8,9 +8,14 @@ from random import Random
 
 import dagster as dg
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from music_lakehouse.definitions import build_definitions
+from music_lakehouse.defs.catalog import WRITTEN_WITH, find_table
+from music_lakehouse.defs.listening.catalog import TABLES
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.repair import restore, write_anew
 from music_lakehouse.settings import TOPICS, Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse.simulator.config import SimulatorConfig
@@ -117,3 +122,34 @@ def test_a_history_shuffled_doubled_and_cut_into_batches_gives_what_the_oracle_s
         to_kafka(doubled[start:end], platform.settings)
         platform.run()
     platform.assert_equals_oracle()
+
+
+@pytest.mark.timeout(900)
+def test_whatever_was_put_back_or_damaged_the_next_run_makes_right(platform: Platform, seed: int) -> None:
+    messages = history(seed, 300, dirty=0.3)
+    to_kafka(messages[:400], platform.settings)
+    platform.run()
+    to_kafka(messages[400:], platform.settings)
+    platform.run()
+    lake = LakePaths(platform.settings.lake_uri)
+
+    def restored(table: str, version: int) -> list[str]:
+        found = find_table(table)
+        return restore(lake, found, version, kept_with=[t.full_name for t in WRITTEN_WITH.get(found, ())]).anew
+
+    assert "bronze.listen_events" in restored("raw.listen_events", 1)
+    assert restored("bronze.reference_songs", 0)[0] == "bronze.reference_songs"
+    platform.run()
+    platform.assert_equals_oracle()
+
+    assert "bronze.page_view_events" in restored("bronze.quarantine", 0)
+    assert restored("gold.wide_streams", 1)[0] == "gold.wide_streams"
+    for table in ("silver.dim_users", "gold.fact_streams"):
+        for file in DeltaTable(lake.path(find_table(table))).file_uris():
+            Path(file).write_bytes(b"damaged")
+    assert "gold.wide_streams" in write_anew(lake, ["silver.dim_users"])
+    platform.run()
+    platform.assert_equals_oracle()
+    versions = {table.full_name: lake.state(table) for table in TABLES.values()}
+    platform.run()
+    assert {table.full_name: lake.state(table) for table in TABLES.values()} == versions, "nothing is new then"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -56,3 +57,13 @@ def test_a_partition_is_replaced_without_touching_the_others(lake: LakePaths) ->
     replace_records(lake, NOTES, [], partition="it's")
     assert read_records(lake, NOTES, partition="it's") == []
     assert read_records(lake, NOTES) == [note("b", 2)]
+
+
+def test_a_table_whose_comments_are_worded_otherwise_by_now_takes_more_records(lake: LakePaths) -> None:
+    append_records(lake, NOTES, [note("a", 1)])
+    reworded = replace(NOTES, columns=tuple(replace(column, comment="worded otherwise") for column in NOTES.columns))
+
+    append_records(lake, reworded, [note("a", 2)])
+    replace_records(lake, reworded, [note("a", 3)], partition="a")
+
+    assert read_records(lake, NOTES) == [note("a", 3)]

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from music_lakehouse.lakehouse import steps
-from music_lakehouse.lakehouse.changes import Changes, read_positions
+from music_lakehouse.lakehouse.changes import Changes, begin_anew, read_positions
 from music_lakehouse.lakehouse.lake import LARGE_CHANGE, MOST_ROWS_OF_A_SMALL_CHANGE, SMALL_CHANGE, Lake
-from music_lakehouse.lakehouse.steps import Step, find_work, in_stages, run_step
+from music_lakehouse.lakehouse.steps import Step, do_work, find_work, in_stages, run_step
 from music_lakehouse.lakehouse.upsert import Written, make_equal
-from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, items, version
+from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, content, items, version
 
 SONGS, USERS, FACTS, WIDE = (replace(ITEMS, name=name) for name in ("songs", "users", "facts", "wide"))
 
@@ -88,3 +89,34 @@ def test_the_session_is_set_by_how_many_rows_are_expected(lake: Lake) -> None:
     assert set_as({**LARGE_CHANGE, "spark.sql.shuffle.partitions": "77"})
     chosen.expect(0)
     assert set_as(SMALL_CHANGE)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("small", [True, False])
+def test_a_step_that_begins_anew_writes_over_whatever_its_table_holds(lake: Lake, small: bool) -> None:
+    copy = replace(ITEMS, name="copy")
+
+    def update(lake: Lake, changes: Changes) -> Written:
+        assert lake.read(copy).count() == 0 or not changes.anew
+        desired = lake.read(ITEMS) if changes.full else changes.by_source[ITEMS].inserted
+        return make_equal(lake, copy, desired, current=lake.read(copy).where("id > 0"))
+
+    step = Step(copy, (ITEMS,), update)
+    lake.create(ITEMS)
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0), (2, "a", MONDAY, 2.0)), ITEMS)
+    run_step(lake, step)
+    lake.append(items(lake.spark, (9, "by hand", MONDAY, 9.0)), copy)
+    for file in lake.present(copy).file_uris():
+        Path(file).write_bytes(b"damaged")
+    begin_anew(lake, copy.full_name)
+    before = version(lake, copy)
+
+    work = find_work(lake, step)
+    lake.expect(work.rows if small else None)
+    report = do_work(lake, work)
+
+    assert content(lake, copy) == content(lake)
+    assert version(lake, copy) == before + 1
+    assert (report.written.inserted, report.written.deleted) == (2, 3)
+    assert not run_step(lake, step).written
+    assert not find_work(lake, step).changes.anew

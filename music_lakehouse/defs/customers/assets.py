@@ -66,7 +66,7 @@ def landed_rows(
             context,
             lake,
             table,
-            since=before,
+            before=before,
             rule_results=_judge_new(lake, landed_tables[table], before),
             metadata={
                 "rows_inserted": taken.rows,

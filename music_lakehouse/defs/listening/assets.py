@@ -86,7 +86,7 @@ def raw(
             context,
             lake,
             table,
-            since=before,
+            before=before,
             metadata={
                 "rows_inserted": read.rows,
                 "batches": read.batches,
@@ -118,7 +118,8 @@ def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> I
             context,
             lake,
             table,
-            since=before,
+            before=before,
+            whole=parsed.anew,
             rule_results=parsed.rule_results,
             metadata={
                 "rows_read": parsed.rows,
@@ -139,7 +140,7 @@ def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> I
 )
 def quarantine(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
     lake = lakehouse.paths
-    return materialized(context, lake, QUARANTINE, since=None, metadata={})
+    return materialized(context, lake, QUARANTINE, before=version_of(lake, QUARANTINE), whole=True, metadata={})
 
 
 def _readable(reference: Reference) -> dg.AssetCheckSpec:
@@ -164,6 +165,7 @@ def references(
     by_table = {reference.table: reference for reference in REFERENCES}
 
     def load(table: Table) -> dg.MaterializeResult:
+        before = version_of(lake, table)
         report = load_reference(lake, by_table[table], reference_files.path)
         check = dg.AssetCheckResult(
             asset_key=asset_key(table),
@@ -176,7 +178,8 @@ def references(
             context,
             lake,
             table,
-            since=None,
+            before=before,
+            whole=True,
             metadata={
                 "rows_inserted": report.written.inserted,
                 "rows_deleted": report.written.deleted,

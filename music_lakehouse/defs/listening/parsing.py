@@ -13,12 +13,13 @@ from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import (
-    Change,
+    Changes,
     find_changes,
     forget_positions,
     record_source_position,
 )
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
+from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Table
@@ -61,6 +62,7 @@ class Parsed:
 
     topic: str
     seconds: float = 0.0
+    anew: bool = False
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -82,12 +84,11 @@ class Parsed:
 
 def waiting(lake: Lake, topic: str) -> int | None:
     """How many raw rows of the topic were not parsed yet, about; None where nobody knows."""
-    change = _unparsed(lake, topic)
-    return 0 if change is None else change.count
+    return _unparsed(lake, topic).count
 
 
-def _unparsed(lake: Lake, topic: str) -> Change | None:
-    return find_changes(lake, BRONZE[topic].full_name, [RAW[topic]]).get(RAW[topic])
+def _unparsed(lake: Lake, topic: str) -> Changes:
+    return find_changes(lake, BRONZE[topic].full_name, [RAW[topic]])
 
 
 def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
@@ -95,7 +96,8 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
     once.
 
     Each micro-batch takes about `max_bytes` of raw files ("64m"). A batch that is repeated, or a query whose
-    checkpoint is gone, adds nothing twice.
+    checkpoint is gone, adds nothing twice. Where bronze was told to begin anew, all raw rows are parsed again, and what
+    they give takes the place of what was there.
     """
     started = time.monotonic()
     bronze_name = BRONZE[topic].full_name
@@ -103,17 +105,26 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
         forget_positions(lake, bronze_name)
     lake.create(QUARANTINE)
     parsed = Parsed(topic)
-    change, bronze = _unparsed(lake, topic), lake.state(BRONZE[topic])
+    changes, bronze = _unparsed(lake, topic), lake.state(BRONZE[topic])
+    change = changes.get(RAW[topic])
     if change is None or bronze is None:
         return parsed
+    checkpoint = lake.checkpoint(f"{bronze_name}/{change.state.table_id}-{bronze.table_id}")
 
     def process(batch: DataFrame, _batch_id: int) -> None:
         for name, count in _write_batch(lake, topic, batch).items():
             parsed.counts[name] = parsed.counts.get(name, 0) + count
 
-    if change.count != 0:
+    if changes.anew:
+        parsed.anew = True
+        # It has read other versions of raw, or read them otherwise.
+        remove_directories(lake.root, [checkpoint])
+        parsed.counts = _write_anew(lake, topic, lake.read(RAW[topic], version=change.state.version))
+    elif change.count != 0:
         stream = lake.spark.readStream.format("delta").option("maxBytesPerTrigger", max_bytes)
-        checkpoint = lake.checkpoint(f"{bronze_name}/{change.state.table_id}-{bronze.table_id}")
+        if change.since is not None:
+            # Without a checkpoint it begins behind what was taken.
+            stream = stream.option("startingVersion", change.since + 1)
         drain(
             stream.load(lake.path(RAW[topic]))
             .writeStream.foreachBatch(process)
@@ -134,19 +145,35 @@ def _write_batch(lake: Lake, topic: str, batch: DataFrame) -> dict[str, int]:
     offsets = Offsets(tuple(OffsetRange(*row) for row in ranges.collect()))
     if not offsets.ranges:
         return {}
-    seen = Observation()
-    marked = events.parse(batch, topic).observe(
-        seen,
-        F.count_if(F.size(FAILED_RULES) > 0).alias("_refused"),
-        F.count_if(F.col("_rescued_data").isNotNull() & (F.size(FAILED_RULES) == 0)).alias("_rescued"),
-        *count_failures(events.rules(topic)),
-    )
+    marked, seen = _counted(events.parse(batch, topic), topic)
     _append_new(lake, BRONZE[topic], events.valid(marked, topic), offsets)
     counts: dict[str, int] = seen.get
     if counts["_refused"]:
         refused = _without_those_in(lake, BRONZE[topic], batch, offsets)
         _append_new(lake, QUARANTINE, events.refused(events.parse(refused, topic), topic), offsets)
     return counts
+
+
+def _write_anew(lake: Lake, topic: str, raw: DataFrame) -> dict[str, int]:
+    """Make what all raw rows give the topic's only rows in bronze and quarantine, and return the counts."""
+    marked, seen = _counted(events.parse(raw, topic), topic)
+    lake.replace(events.valid(marked, topic), BRONZE[topic])
+    counts: dict[str, int] = seen.get
+    with lake.writing(QUARANTINE):
+        lake.replace(events.refused(events.parse(raw, topic), topic), QUARANTINE, where=f"topic = '{topic}'")
+    return counts
+
+
+def _counted(marked: DataFrame, topic: str) -> tuple[DataFrame, Observation]:
+    """The parsed rows, and what is counted as they are written."""
+    seen = Observation()
+    counted = marked.observe(
+        seen,
+        F.count_if(F.size(FAILED_RULES) > 0).alias("_refused"),
+        F.count_if(F.col("_rescued_data").isNotNull() & (F.size(FAILED_RULES) == 0)).alias("_rescued"),
+        *count_failures(events.rules(topic)),
+    )
+    return counted, seen
 
 
 def _append_new(lake: Lake, table: Table, rows: DataFrame, offsets: Offsets) -> None:

@@ -11,6 +11,8 @@ from music_lakehouse.defs.listening import parsing
 from music_lakehouse.defs.listening.parsing import Parsed, parse_topic
 from music_lakehouse.defs.listening.tables import BRONZE, EVENT_FIELDS, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
+from music_lakehouse.lakehouse.changes import begin_anew
+from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse_tests.defs.listening.transforms.test_events import CASES, sent
 from music_lakehouse_tests.oracle.lake import read_table
@@ -43,8 +45,9 @@ def offsets(lake: Lake) -> tuple[list[int], list[int]]:
     return kept, refused
 
 
-def versions(lake: Lake) -> list[object]:
-    return [lake.state(table) for table in (BRONZE[TOPIC], QUARANTINE)]
+def versions(lake: Lake) -> list[TableState]:
+    states = [lake.state(table) for table in (BRONZE[TOPIC], QUARANTINE)]
+    return [state for state in states if state is not None]
 
 
 def test_where_nothing_was_read_there_is_nothing_to_parse(lake: Lake) -> None:
@@ -81,6 +84,36 @@ def test_a_query_whose_checkpoint_is_gone_adds_nothing_twice(lake: Lake) -> None
     arrive(lake, [GOOD, REFUSED], first_offset=2)
     parse(lake)
     assert offsets(lake) == ([0, 2], [1, 3])
+
+
+def test_without_its_checkpoint_alone_a_query_goes_on_behind_what_was_taken(lake: Lake) -> None:
+    arrive(lake, [GOOD, REFUSED])
+    parse(lake)
+    shutil.rmtree(Path(lake.root) / "_checkpoints")
+    arrive(lake, [GOOD, REFUSED], first_offset=2)
+    assert parse(lake).rows == 2, "not all four"
+    assert offsets(lake) == ([0, 2], [1, 3])
+
+
+def test_told_to_begin_anew_all_messages_are_parsed_again_and_others_rows_stay(lake: Lake) -> None:
+    arrive(lake, [GOOD, REFUSED, GOOD])
+    parse(lake)
+    other = [("other", "id", 0, n, SENT, "{", ["json_object"], SENT) for n in (7, 8)]
+    lake.append(lake.spark.createDataFrame(other, QUARANTINE.ddl), QUARANTINE)
+    for file in lake.present(BRONZE[TOPIC]).file_uris():
+        Path(file).write_bytes(b"damaged")
+    begin_anew(lake, BRONZE[TOPIC].full_name)
+    before = versions(lake)
+
+    parsed = parse(lake)
+
+    assert (parsed.anew, parsed.rows, parsed.refused) == (True, 3, 1)
+    assert offsets(lake) == ([0, 2], [1, 7, 8])
+    assert [v.version - b.version for v, b in zip(versions(lake), before, strict=True)] == [1, 1]
+    arrive(lake, [REFUSED, GOOD], first_offset=3)
+    again = parse(lake)
+    assert (again.anew, again.rows) == (False, 2)
+    assert offsets(lake) == ([0, 2, 4], [1, 3, 7, 8])
 
 
 def test_a_batch_that_was_killed_between_its_two_tables_is_completed(

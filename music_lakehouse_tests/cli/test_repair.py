@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from music_lakehouse.cli.job_run import jobs_of
+from music_lakehouse.defs.customers.tables import DIM_CUSTOMER, FACT_SALES
+from music_lakehouse.lakehouse.changes import begins_anew, record_source_position
+from music_lakehouse.lakehouse.delta import TableState
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.locks import LakeLock
+from music_lakehouse.simulator.customers.config import CustomersConfig
+from music_lakehouse.simulator.customers.simulation import land_customers
+from music_lakehouse_tests.cli.conftest import Command
+from music_lakehouse_tests.oracle.lake import read_lake
+
+TABLE = DIM_CUSTOMER.full_name
+START = datetime(2024, 3, 1)
+
+
+@pytest.fixture
+def sold(place: Path) -> LakePaths:
+    """A lake with two versions of the customers' dimension, of which the sales were made."""
+    lake = LakePaths(str(place / "data" / "lakehouse"))
+    for segment in ("BUILDING", "MACHINERY"):
+        row = dict.fromkeys(DIM_CUSTOMER.column_names) | {"dim_customer_id": 1, "c_mktsegment": segment}
+        rows = pa.Table.from_pylist([row], schema=DIM_CUSTOMER.arrow_schema)
+        write_deltalake(lake.path(DIM_CUSTOMER), rows, mode="overwrite")
+    record_source_position(lake, FACT_SALES.full_name, TABLE, TableState("id", 1))
+    return lake
+
+
+def segment(lake: LakePaths) -> str:
+    [found] = DeltaTable(lake.path(DIM_CUSTOMER)).to_pyarrow_table()["c_mktsegment"].to_pylist()
+    return str(found)
+
+
+def test_history_shows_a_tables_versions(command: Command, sold: LakePaths) -> None:
+    ran = command("history", TABLE)
+
+    assert ran.code == 0
+    assert [line.split()[0] for line in ran.out.splitlines() if "WRITE" in line] == ["1", "0"]
+
+
+def test_diff_shows_in_which_rows_versions_differ(command: Command, sold: LakePaths) -> None:
+    ran = command("diff", TABLE, "--from", "0")
+
+    assert ran.code == 0
+    assert "c_mktsegment: BUILDING -> MACHINERY" in ran.out
+    assert f"{TABLE} from version 0 to 1: 0 rows inserted, 1 updated, 0 deleted" in ran.out
+
+
+def test_diff_says_where_a_version_isnt_there(command: Command, sold: LakePaths) -> None:
+    ran = command("diff", TABLE, "--from", "5", "--to", "6")
+
+    assert ran.code == 1
+    assert f"versions 5 and 6 of {TABLE} can't be compared" in ran.error
+
+
+def test_restore_puts_a_table_back_and_says_what_the_next_run_does(command: Command, sold: LakePaths) -> None:
+    ran = command("restore", TABLE, "--version", "0", "--yes")
+
+    assert ran.code == 0
+    assert f"{TABLE} has the rows of version 0 again, as version 2" in ran.out
+    assert f"The next run writes anew: {FACT_SALES.full_name}" in ran.out
+    assert segment(sold) == "BUILDING"
+    assert begins_anew(sold, FACT_SALES.full_name)
+
+
+def test_restore_takes_a_time_as_utc(command: Command, sold: LakePaths) -> None:
+    [newest, _] = DeltaTable(sold.path(DIM_CUSTOMER)).history()
+    at = datetime.fromtimestamp(newest["timestamp"] / 1000 - 60, timezone.utc)
+
+    ran = command("restore", TABLE, "--timestamp", at.strftime("%Y-%m-%dT%H:%M:%S"), "--yes")
+
+    assert ran.code == 1
+    assert f"{TABLE} had no version at {at:%Y-%m-%d %H:%M:%S}+00:00" in ran.error
+
+
+@pytest.mark.parametrize("which", [(), ("--version", "0", "--timestamp", "2024-01-01")])
+def test_restore_wants_to_know_one_version(command: Command, sold: LakePaths, which: tuple[str, ...]) -> None:
+    ran = command("restore", TABLE, *which)
+
+    assert ran.code == 2
+    assert "either --version or --timestamp" in ran.error
+
+
+def test_nothing_is_restored_or_rebuilt_while_a_run_holds_the_lake(command: Command, sold: LakePaths) -> None:
+    lock = LakeLock(sold.root)
+    lock.acquire("a run")
+    try:
+        restored, rebuilt = command("restore", TABLE, "--version", "0", "--yes"), command("rebuild", TABLE, "--yes")
+    finally:
+        lock.release()
+
+    assert (restored.code, rebuilt.code) == (1, 1)
+    assert "the lake is held by" in restored.error
+    assert "the lake is held by" in rebuilt.error
+    assert segment(sold) == "MACHINERY"
+
+
+def test_without_a_terminal_both_want_to_be_told_yes(command: Command, sold: LakePaths) -> None:
+    restored, rebuilt = command("restore", TABLE, "--version", "0"), command("rebuild", TABLE)
+
+    assert f"This puts {TABLE} back from version 1 to 0: give --yes" in restored.error
+    assert f"This writes {TABLE}, and all that is downstream, anew: give --yes" in rebuilt.error
+    assert segment(sold) == "MACHINERY"
+
+
+@pytest.mark.parametrize("words", [("history",), ("diff", "--from", "0"), ("restore", "--version", "0"), ("rebuild",)])
+def test_a_table_that_isnt_there_is_named(command: Command, place: Path, words: tuple[str, ...]) -> None:
+    unknown, missing = command(words[0], "gold.nowhere", *words[1:]), command(words[0], TABLE, *words[1:])
+
+    assert unknown.code == 2
+    assert "there is no table gold.nowhere" in unknown.error
+    assert missing.code == 1
+    assert f"{TABLE} isn't there yet" in missing.error
+
+
+def test_what_follows_no_table_cant_be_rebuilt(command: Command, sold: LakePaths) -> None:
+    ran = command("rebuild", TABLE, "--yes")
+
+    assert ran.code == 1
+    assert f"{TABLE} is not made of other tables, or was not made yet" in ran.error
+
+
+def test_the_job_of_a_table_is_the_one_that_writes_its_pipeline() -> None:
+    tables = ["gold.fact_sales", "silver.dim_users", "silver.customer", "metrics.positions"]
+
+    assert jobs_of(tables) == {
+        "customers_pipeline": ["gold.fact_sales", "silver.customer"],
+        "streaming_pipeline": ["silver.dim_users"],
+    }
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_rebuild_makes_a_damaged_table_whole(process: Callable[..., subprocess.Popen[str]], place: Path) -> None:
+    land_customers(place / "data" / "landing", CustomersConfig(scale=0.001, chunks=2, seed=1, start=START))
+
+    def run(*arguments: str) -> str:
+        started = process(*arguments)
+        out, err = started.communicate(timeout=250)
+        assert started.returncode == 0, err
+        return out
+
+    run("run", "customers_pipeline")
+    root = str(place / "data" / "lakehouse")
+    rows = read_lake(root)
+    for file in DeltaTable(f"{root}/silver/customer").file_uris():
+        Path(file).write_bytes(b"damaged")
+
+    told = run("rebuild", "silver.customer", "--yes")
+
+    assert "customers_pipeline: silver.customer" in told
+    assert "customers_pipeline succeeded" in told
+    assert read_lake(root) == rows
