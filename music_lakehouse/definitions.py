@@ -9,6 +9,9 @@ from music_lakehouse.defs.audit import audit, daily_audit, whole_tables
 from music_lakehouse.defs.customers.assets import ASSETS as CUSTOMERS
 from music_lakehouse.defs.customers.jobs import customers_pipeline
 from music_lakehouse.defs.customers.sensors import customers_files
+from music_lakehouse.defs.heart_rate.assets import ASSETS as HEART_RATE
+from music_lakehouse.defs.heart_rate.jobs import heart_rate_pipeline
+from music_lakehouse.defs.heart_rate.sensors import heart_rate_files
 from music_lakehouse.defs.listening.assets import ASSETS as LISTENING
 from music_lakehouse.defs.listening.jobs import streaming_pipeline
 from music_lakehouse.defs.listening.schedules import reference_files_schedule
@@ -22,11 +25,18 @@ from music_lakehouse.settings import Settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """All definitions, on the lake, the brokers and the files that the settings name. Opens and starts nothing."""
     return dg.Definitions(
-        assets=[*LISTENING, *CUSTOMERS],
+        assets=[*LISTENING, *CUSTOMERS, *HEART_RATE],
         asset_checks=[whole_tables],
-        jobs=[streaming_pipeline, customers_pipeline, audit, table_maintenance],
+        jobs=[streaming_pipeline, customers_pipeline, heart_rate_pipeline, audit, table_maintenance],
         schedules=[daily_audit, reference_files_schedule, weekly_maintenance],
-        sensors=[kafka_sensor, kafka_observation_sensor, customers_files, run_failure_alert, failed_check_alert],
+        sensors=[
+            kafka_sensor,
+            kafka_observation_sensor,
+            customers_files,
+            heart_rate_files,
+            run_failure_alert,
+            failed_check_alert,
+        ],
         resources=build_resources(settings),
         executor=dg.in_process_executor,
     )

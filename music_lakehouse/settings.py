@@ -32,6 +32,9 @@ class Settings(BaseSettings):
         SecretStr("sqlite:///data/catalogue.db"), description="SQLAlchemy URL of the operational database"
     )
     landing_root: Path = Field(Path("data/landing"), description="where files land")
+    heart_rate_max_files_per_trigger: int = Field(
+        1, ge=1, description="most files of heart rates that one commit takes into bronze"
+    )
     dagster_home: Path = Field(Path("data/dagster"), description="Dagster's instance")
     alert_webhook_url: SecretStr | None = Field(None, description="where alerts are posted as JSON")
 

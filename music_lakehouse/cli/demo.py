@@ -17,6 +17,7 @@ EXAMPLE = "Example: music-lakehouse demo"
 JOB = "streaming_pipeline"
 USERS, DIRTY, SEED = 200, 0.02, 1
 CUSTOMERS_SCALE, CUSTOMERS_CHUNKS = 0.001, 4
+HEART_RATE_FILES, HEART_RATE_RECORDINGS = 6, 500
 
 ANALYTICS = {
     "Top songs": """
@@ -39,6 +40,10 @@ ANALYTICS = {
         SELECT c_mktsegment AS segment, count(*) AS items, round(sum(net_revenue)) AS revenue
         FROM gold.fact_sales JOIN gold.dim_customer USING (dim_customer_id) GROUP BY ALL ORDER BY revenue DESC
     """,
+    "People by falling heart rate": """
+        SELECT patient_name AS person, mrn, avg_heartrate AS "mean, rounded up", count AS recordings
+        FROM gold.heart_rate_by_patient ORDER BY avg_heartrate DESC, patient_name, mrn LIMIT 10
+    """,
 }
 
 NEXT = (
@@ -59,7 +64,7 @@ class Beside(NamedTuple):
 
 
 def demo() -> None:
-    """Simulate a week of music on an embedded Kafka broker and CSV files that land, run the pipelines, show the tables.
+    """Simulate a week of music on an embedded Kafka broker and files that land, run the pipelines, show the tables.
 
     200 users, of whose messages 2 % have a fault. Run again, it takes up where it was: the events since the last demo.
     """
@@ -101,7 +106,19 @@ def _land_customers(settings: Settings) -> str:
     return f"{len(landed)} files landed; {DIRTY:.0%} of their rows have a fault"
 
 
-BESIDE = (Beside("customers_pipeline", "from CSV files to gold", _land_customers),)
+def _land_heart_rates(settings: Settings) -> str:
+    from music_lakehouse.simulator.heart_rate.config import HeartRateConfig
+    from music_lakehouse.simulator.heart_rate.simulation import land_heart_rates
+
+    config = HeartRateConfig(files=HEART_RATE_FILES, recordings=HEART_RATE_RECORDINGS, seed=SEED, dirty=DIRTY)
+    landed = land_heart_rates(settings.landing_root, config)
+    return f"{len(landed)} files landed; {DIRTY:.0%} of their recordings have a fault"
+
+
+BESIDE = (
+    Beside("customers_pipeline", "from CSV files to gold", _land_customers),
+    Beside("heart_rate_pipeline", "from JSON files to gold", _land_heart_rates),
+)
 
 
 def _simulate(settings: Settings, embedded: EmbeddedBroker) -> None:

@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -10,6 +11,8 @@ import dagster as dg
 from music_lakehouse.defs.job_runs import ended_runs, look_at_job, request_run
 from music_lakehouse.defs.triggers import NotDue, decide_run
 from music_lakehouse.lakehouse.file_ingest import FileSource, LandedFile, waiting_files
+from music_lakehouse.lakehouse.files import file_digest
+from music_lakehouse.lakehouse.reference import Reference, is_outdated
 from music_lakehouse.resources.files import Landing
 from music_lakehouse.resources.lakehouse import LakehouseResource
 
@@ -19,10 +22,14 @@ if TYPE_CHECKING:
 
 
 def build_file_sensor(
-    name: str, job: "UnresolvedAssetJobDefinition", sources: Collection[FileSource]
+    name: str,
+    job: "UnresolvedAssetJobDefinition",
+    sources: Collection[FileSource],
+    references: Mapping[str, Reference] = MappingProxyType({}),
 ) -> dg.SensorDefinition:
-    """A sensor that requests a run of the job for files of the sources that their tables lack, or that changed; again
-    after a run that failed. It lists directories and reads the ledger, nothing else."""
+    """A sensor that requests a run of the job for files of the sources that their tables lack, or that changed, and for
+    another content of the references' files, by their directories below LANDING_ROOT; again after a run that failed. It
+    lists directories and reads the ledger and those files, nothing else."""
 
     @dg.sensor(
         name=name,
@@ -42,7 +49,13 @@ def build_file_sensor(
         waiting = {source.directory: waiting_files(lakehouse.paths, source, landing.path) for source in sources}
         # A slash divides a tag's name from its namespace.
         tags = {f"files/{name.replace('/', '.')}": _digest(files) for name, files in waiting.items() if files}
-        described = ", ".join(f"{len(files)} new in {directory}" for directory, files in waiting.items() if files)
+        said = [f"{len(files)} new in {directory}" for directory, files in waiting.items() if files]
+        for directory, reference in references.items():
+            if is_outdated(lakehouse.paths, reference, landing.path / directory):
+                path = f"{directory}/{reference.file_name}"
+                tags[f"files/{path.replace('/', '.')}"] = (file_digest(landing.path / path) or "missing")[:16]
+                said.append(f"{path} changed")
+        described = ", ".join(said)
         ended = ended_runs(context.instance, job.name)
         decision = decide_run(described, tags, ended, now, what="files", first_layer="bronze")
         if isinstance(decision, NotDue):

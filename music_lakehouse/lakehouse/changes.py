@@ -7,7 +7,7 @@ are harmless, because steps take only keys from changes and read the present sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -84,6 +84,13 @@ class Change:
     def inserted(self) -> DataFrame:
         """Only rows that were added, without the change type."""
         return self.rows.where(F.col(CHANGE_TYPE) == "insert").drop(CHANGE_TYPE)
+
+    def inserted_as(self, name: str, transform: Callable[[DataFrame], DataFrame]) -> DataFrame:
+        """What the transform, which the name stands for, makes of `inserted`; where few rows are expected, once for all
+        that asks."""
+        if self.full or not self.lake.small:
+            return transform(self.inserted)
+        return self.lake.shared(f"{name} {self}", lambda: transform(self.inserted))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse.file_ingest import DATE_ADDED, FILE_KEY
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.tables import Table
 
@@ -24,7 +25,8 @@ class Check:
 
     The query reads `touched` (the rows that the run wrote, or the whole table in an audit), `current` (the table, or
     of a table partitioned by day the days that were touched), other tables as `"layer.table"` (of those with a
-    `timestamp`, where the checked table has a `date_part`, what lies around the touched days), and `row_counts`
+    `timestamp`, where the checked table has a `date_part`, what lies around the touched days; where both have landed
+    rows, or what became of each, like `current` then what landed in the touched rows' time), and `row_counts`
     (`name`, `rows`: the rows of other tables, from their logs). It passes while `failed` is at most `threshold` of
     `rows`. An `error` stops what is downstream, a warning does not.
     """
@@ -84,7 +86,11 @@ def evaluate(
         connection.register("current", _current(connection, lake, table, since))
         days = None if since is None else _touched_days(connection, table)
         for name in sorted(set().union(*(check.tables for check in checks))):
-            connection.register(name, _around(_dataset(lake, find_table(name)), days))
+            other = find_table(name)
+            rows = _around(_dataset(lake, other), days)
+            if since is not None and _has_landed(table) and _has_landed(other):
+                rows = _landed_when_touched(connection, rows)
+            connection.register(name, rows)
         counted = sorted(set().union(*(check.counted for check in checks)))
         counts = {"name": counted, "rows": [lake.rows(find_table(name)) for name in counted]}
         connection.register("row_counts", pa.table(counts, schema=pa.schema({"name": pa.string(), "rows": pa.int64()})))
@@ -122,7 +128,21 @@ def _current(
         ((first, last),) = connection.execute("SELECT min(kafka_offset), max(kafka_offset) FROM touched").fetchall()
         offset = ds.field("kafka_offset")
         return whole.filter((offset >= first) & (offset <= last)) if first is not None else whole.head(0)
-    return whole
+    return _landed_when_touched(connection, whole) if since is not None and _has_landed(table) else whole
+
+
+def _has_landed(table: Table) -> bool:
+    """Whether a row of the table is one that landed, or what became of it."""
+    return set(FILE_KEY) <= set(table.key) and DATE_ADDED in table.column_names
+
+
+def _landed_when_touched(connection: duckdb.DuckDBPyConnection, rows: pa.Table | ds.Dataset) -> pa.Table | ds.Dataset:
+    """Of landed rows those that landed when touched ones did: files of other times are not opened."""
+    ends = connection.sql(f"SELECT min({DATE_ADDED}) AS first, max({DATE_ADDED}) AS last FROM touched")
+    first, last = (column[0] for column in ends.to_arrow_table().columns)
+    if not isinstance(rows, ds.Dataset) or not first.is_valid:
+        return rows
+    return rows.filter((ds.field(DATE_ADDED) >= first) & (ds.field(DATE_ADDED) <= last))
 
 
 def _touched_days(connection: duckdb.DuckDBPyConnection, table: Table) -> tuple[date, date] | None:

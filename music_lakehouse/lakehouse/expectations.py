@@ -19,6 +19,8 @@ from music_lakehouse.lakehouse.records import append_records
 from music_lakehouse.lakehouse.tables import Column, Table
 
 FAILED_RULES = "_failed_rules"
+JUDGED = "judged"
+"""The name by which the marked rows of a change are shared."""
 
 
 class Action(Enum):

@@ -55,7 +55,7 @@ class FileSource:
     UnreadableFileError where it can't. A value that doesn't fit its column's type is kept in `_rescued_data`, a column
     that the file lacks is null. A column that the table lacks is left out, or where the source `evolves` added to the
     table. Files whose names begin with a dot or an underscore are passed over. At most `most_files` are taken in one
-    commit.
+    commit. Each content is taken once; where the source `repeats`, once under each name.
     """
 
     table: Table
@@ -64,6 +64,7 @@ class FileSource:
     read: Callable[[bytes], pa.Table]
     most_files: int = 1000
     evolves: bool = False
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def waiting_files(lake: LakePaths, source: FileSource, landing_root: Path) -> li
 
 def ingest_files(lake: Lake, source: FileSource, landing_root: Path) -> Ingested:
     """Append to the table the rows of the files that it lacks: each file once, whole, in one commit; a content that was
-    loaded under another name not again.
+    loaded under another name not again, unless the source repeats.
 
     May be killed anywhere and repeated. A file that can't be read, or that changed after it was read, is recorded with
     its problem, and the run goes on. What is in memory at one time is the content of files of 256 MB, or one file.
@@ -182,7 +183,7 @@ class _Run:
     def _take(self, file: LandedFile, record: FileRecord | None, content: bytes) -> None:
         digest = _digest(content)
         taken = FileRecord(file.name, LOADED, 0, file.size, file.modified_at, digest)
-        if digest in self._loaded:
+        if digest in self._loaded and not self._source.repeats:
             self.report.repeated.append(file.name)
             self.records.append(replace(taken, state=REPEATED, same_as=self._loaded[digest]))
             return

@@ -19,12 +19,14 @@ csv.field_size_limit(16 * 1024 * 1024)
 class CsvFile:
     """A CSV file's rows as text, under the columns that were asked for.
 
-    `digest` changes with the file's content; it is None where there is no file. `problems` say what could not be read.
+    `digest` changes with the file's content; it is None where there is no file. `problems` say what could not be read;
+    `is_whole` is whether the file is there and has all the columns.
     """
 
     rows: pa.Table
     digest: str | None
     problems: list[str] = field(default_factory=list)
+    is_whole: bool = False
 
 
 def file_digest(path: Path) -> str | None:
@@ -57,7 +59,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> CsvFile:
         problems.append(f"{path} has bytes that are not UTF-8")
     if not rows:
         problems.append(f"{path} has no rows")
-    return CsvFile(_table(columns, rows), hashlib.sha256(content).hexdigest(), problems)
+    return CsvFile(_table(columns, rows), hashlib.sha256(content).hexdigest(), problems, is_whole=None not in places)
 
 
 def _table(columns: Sequence[str], rows: list[list[str | None]]) -> pa.Table:

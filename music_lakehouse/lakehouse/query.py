@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import duckdb
 import pyarrow as pa
+from pyspark.sql import DataFrame
 
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.tables import Table
+
+MOST_ROWS_READ_AT_ONCE = 10_000_000
+"""Rows of which one process reads a few columns without trouble."""
 
 
 def query(lake: LakePaths, sql: str, *, where: str = "true", **tables: Table) -> pa.Table:
@@ -23,3 +29,15 @@ def query(lake: LakePaths, sql: str, *, where: str = "true", **tables: Table) ->
             connection.register(name, rows)
         named = {name: f"(SELECT * FROM {name} WHERE {where})" for name in tables}
         return connection.sql(sql.format_map(named)).to_arrow_table()
+
+
+def summarized(lake: Lake, sql: str, *, where: str = "true", **tables: Table) -> DataFrame:
+    """As `query`, as a frame; the query is one that DuckDB and Spark both understand.
+
+    Of some million rows a few columns are grouped here in a second, for which Spark takes several; of more than one
+    process can take, Spark does it.
+    """
+    if sum(map(lake.rows, tables.values())) <= MOST_ROWS_READ_AT_ONCE:
+        return lake.spark.createDataFrame(query(lake, sql, where=where, **tables))
+    frames: dict[str, Any] = {name: lake.read(table).where(where) for name, table in tables.items()}
+    return lake.spark.sql(sql, **frames)

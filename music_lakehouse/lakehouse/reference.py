@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from music_lakehouse.lakehouse.changes import (
@@ -22,28 +23,38 @@ from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 
+LINE = "_line"
+
 
 @dataclass(frozen=True)
 class Reference:
-    """A table that follows a CSV file: its columns, and the pure function from its rows as text to the table's rows."""
+    """A table that follows a CSV file: its columns, and the pure function from its rows as text to the table's rows.
+
+    The function is given the columns and `_line`, a row's place in the file. With `keeps`, a file that is gone or lacks
+    a column leaves the table as it was, rather than as an empty file would.
+    """
 
     table: Table
     file_name: str
     columns: Sequence[Column]
     transform: Callable[[DataFrame], DataFrame]
+    keeps: bool = False
 
 
 @dataclass(frozen=True)
 class ReferenceReport:
-    """What one load did; `problems` say what could not be read of the file."""
+    """What one load did; `problems` say what could not be read of the file, `anew` whether the table was to be written
+    anew as a whole."""
 
     written: Written
     problems: list[str]
+    anew: bool
     seconds: float
 
 
 def load_reference(lake: Lake, reference: Reference, directory: Path) -> ReferenceReport:
-    """Make the table equal to the file, where the file is not the one that was loaded last. A missing file is empty."""
+    """Make the table equal to the file, where the file is not the one that was loaded last. A missing file is empty,
+    unless the reference keeps."""
     started = time.monotonic()
     if lake.create(reference.table):
         forget_positions(lake, reference.table.full_name)
@@ -52,15 +63,15 @@ def load_reference(lake: Lake, reference: Reference, directory: Path) -> Referen
     written = Written()
     anew = begins_anew(lake, reference.table.full_name)
     if anew or read_source_position(lake, reference.table.full_name, reference.file_name) != position:
-        lines = (
-            lake.spark.createDataFrame(file.rows)
-            if file.rows.num_rows
-            else lake.spark.createDataFrame([], ", ".join(f"`{c.name}` STRING" for c in reference.columns))
-        )
-        with lake.replacing(reference.table) if anew else nullcontext():
-            written = make_equal(lake, reference.table, reference.transform(lines), delete=True)
-        record_source_position(lake, reference.table.full_name, reference.file_name, position)
-    return ReferenceReport(written, file.problems, time.monotonic() - started)
+        taken = file.is_whole or not reference.keeps
+        if taken:
+            rows = file.rows.append_column(LINE, pa.array(range(1, file.rows.num_rows + 1), pa.int64()))
+            lines = lake.spark.createDataFrame(rows)
+            with lake.replacing(reference.table) if anew else nullcontext():
+                written = make_equal(lake, reference.table, reference.transform(lines), delete=True)
+        if taken or not anew:
+            record_source_position(lake, reference.table.full_name, reference.file_name, position)
+    return ReferenceReport(written, file.problems, anew, time.monotonic() - started)
 
 
 def is_outdated(lake: LakePaths, reference: Reference, directory: Path) -> bool:

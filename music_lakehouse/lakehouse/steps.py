@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 from music_lakehouse.lakehouse.changes import Changes, find_changes, forget_positions, record_positions
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.query import MOST_ROWS_READ_AT_ONCE
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written
-
-MOST_ROWS_READ_AT_ONCE = 10_000_000
-"""Rows of which one process reads a few columns without trouble."""
 
 
 @dataclass(frozen=True)

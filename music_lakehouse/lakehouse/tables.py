@@ -20,6 +20,8 @@ ARROW_TYPES = {
     # An amount, and the product of two.
     "DECIMAL(15,2)": pa.decimal128(15, 2),
     "DECIMAL(32,4)": pa.decimal128(32, 4),
+    # A sum of whole numbers of 64 bits.
+    "DECIMAL(38,0)": pa.decimal128(38, 0),
 }
 """The types that a column may have, by their names in Spark SQL."""
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from uuid import uuid4
 
 import pyarrow as pa
+from deltalake import write_deltalake
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, Lake, conform
+from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Table
 
@@ -63,16 +66,16 @@ def make_equal(
     desired: DataFrame,
     *,
     current: DataFrame | None = None,
-    within: Days | Range | None = None,
+    within: Days | Moments | Range | None = None,
     delete: bool = False,
 ) -> Written:
     """Write the difference between `desired` and the table's `current` rows into the table, in one commit or none.
 
     `current` (default: the whole table, or the part `within`) are the rows that desired stands for; with
-    `delete`, those of them that are not desired are removed. `within` are the days, or is the range of a key, in
-    which all rows concerned lie: files outside are not read. Few rows are committed from here, many by Spark; only new
-    rows are appended, anything else is one MERGE. A table that is being replaced is written over: `desired` is all that
-    it holds then.
+    `delete`, those of them that are not desired are removed. `within` are the days or moments, or is the range of a
+    key, in which all rows concerned lie: files outside are not read. Few rows are committed from here, many by Spark;
+    only new rows are appended, anything else is one MERGE. A table that is being replaced is written over:
+    `desired` is all that it holds then.
     """
     lake.create(table)
     if lake.is_replaced(table):
@@ -111,13 +114,28 @@ def make_equal(
         changed.unpersist()
 
 
+def make_equal_in_order(lake: Lake, table: Table, desired: DataFrame, order: Sequence[Column]) -> Written:
+    """Make a short table equal to `desired`, its rows in this order in one file, as they are read then. Where anything
+    differs it is written as a whole, in one commit; else nothing is."""
+    lake.create(table)
+    rows = conform(desired, table).orderBy(*order).toArrow().cast(table.arrow_schema)
+    known = lake.present(table).to_pyarrow_table().select(table.column_names).cast(table.arrow_schema)
+    if rows.equals(known):
+        return Written()
+    write_deltalake(lake.present(table), rows, mode="overwrite")
+    now, before = ({tuple(row[key] for key in table.key): row for row in each.to_pylist()} for each in (rows, known))
+    both = now.keys() & before.keys()
+    updated = sum(now[key] != before[key] for key in both)
+    return Written(len(now) - len(both), updated, len(before) - len(both))
+
+
 def _few(changed: DataFrame) -> pa.Table | None:
     """The rows, where they can be committed at once; None where they are more."""
     rows = changed.limit(MOST_ROWS_AT_ONCE + 1).toArrow()
     return rows if rows.num_rows <= MOST_ROWS_AT_ONCE else None
 
 
-def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | Range | None) -> Written:
+def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | Moments | Range | None) -> Written:
     """Write few changed rows through delta-rs: for these Spark's own MERGE is all planning."""
     counts = Counter(changed[OPERATION].to_pylist())
     written = Written(counts["insert"], counts["update"], counts["delete"])
@@ -128,7 +146,7 @@ def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | Range | 
     return written
 
 
-def _merge_few(lake: Lake, table: Table, changed: pa.Table, within: Days | Range | None) -> None:
+def _merge_few(lake: Lake, table: Table, changed: pa.Table, within: Days | Moments | Range | None) -> None:
     match = " AND ".join(f'(t."{key}" IS NOT DISTINCT FROM s."{key}")' for key in table.key)
     pruned = "" if within is None else " AND ({})".format(within.predicate("t", quote='"'))
     rows = {f'"{name}"': f's."{name}"' for name in table.column_names}
@@ -142,7 +160,7 @@ def _merge_few(lake: Lake, table: Table, changed: pa.Table, within: Days | Range
     )
 
 
-def _merge(lake: Lake, table: Table, changed: DataFrame, within: Days | Range | None) -> None:
+def _merge(lake: Lake, table: Table, changed: DataFrame, within: Days | Moments | Range | None) -> None:
     view = f"changed_{uuid4().hex}"
     changed.createOrReplaceTempView(view)
     columns = table.column_names

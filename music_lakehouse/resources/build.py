@@ -21,5 +21,8 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             bootstrap_servers=settings.kafka_bootstrap_servers, topic_prefix=settings.kafka_topic_prefix
         ),
         "reference_files": ReferenceFiles(directory=str(settings.reference_root.absolute())),
-        "landing": Landing(directory=str(settings.landing_root.absolute())),
+        "landing": Landing(
+            directory=str(settings.landing_root.absolute()),
+            most_files={"heart_rate/recordings": settings.heart_rate_max_files_per_trigger},
+        ),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, cast
 
 import dagster as dg
@@ -15,6 +16,8 @@ from pyspark.sql import SparkSession
 
 from music_lakehouse import jars
 from music_lakehouse.lakehouse.locks import spark_children
+from music_lakehouse.lakehouse.sql_names import register_tables
+from music_lakehouse.settings import Settings
 
 EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
@@ -55,6 +58,12 @@ class SparkResource(LazyPySparkResource):
         """The session. Raises SessionWithoutDeltaError where the one that is active, or the server's, lacks Delta."""
         self._init_session()
         return cast(SparkSession, self._spark_session)
+
+    def sql_session(self, root: str | None = None) -> SparkSession:
+        """The session with the tables of the lake at `root` (an absolute path or a URI; default: the settings') by
+        their names: for people who ask in SQL. It takes a fifth of a second a table, which no run has to wait for."""
+        register_tables(self.spark_session, root or Settings().lake_uri)
+        return self.spark_session
 
     def _init_session(self) -> None:
         if self._spark_session is not None:
@@ -129,6 +138,8 @@ def driver_settings() -> dict[str, str]:
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.ui.enabled": "false",
+        # Where the lake is no table lies: by default Spark makes a directory where it was started.
+        "spark.sql.warehouse.dir": gettempdir(),
         # What no one looks at without that UI: by default the plans and tasks of thousands of queries.
         "spark.sql.ui.explainMode": "simple",
         "spark.sql.ui.retainedExecutions": "10",

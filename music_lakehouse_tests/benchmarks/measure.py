@@ -20,10 +20,10 @@ from music_lakehouse.settings import Settings
 from music_lakehouse_tests.benchmarks import yardsticks
 
 
-def platform(instance: dg.DagsterInstance, settings: Settings) -> dict[str, Any]:
-    """One run of the pipeline with all tables and checks: seconds in all, and a step."""
+def platform(instance: dg.DagsterInstance, settings: Settings, job_name: str = "streaming_pipeline") -> dict[str, Any]:
+    """One run of a pipeline with all tables and checks: seconds in all, and a step."""
     started = time.monotonic()
-    job = defs.resolve_job_def("streaming_pipeline")
+    job = defs.resolve_job_def(job_name)
     result = job.execute_in_process(instance=instance, resources=build_resources(settings))
     seconds = time.monotonic() - started
     if not result.success:

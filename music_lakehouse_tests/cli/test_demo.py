@@ -70,6 +70,7 @@ def test_the_demo_shows_everything_and_run_again_takes_up_where_it_was(
     for part in (
         "streaming_pipeline succeeded",
         "customers_pipeline succeeded",
+        "heart_rate_pipeline succeeded",
         " passed",
         "gold.wide_streams ",
         "messages are in quarantine",
@@ -79,6 +80,7 @@ def test_the_demo_shows_everything_and_run_again_takes_up_where_it_was(
         "Users by level and gender",
         "Listens by state",
         "Sales by market segment",
+        "People by falling heart rate",
         "California",
         "events a second",
         "What to type next",

@@ -10,13 +10,16 @@ from typing import cast
 import pytest
 from pyspark.sql import SparkSession
 
-from music_lakehouse.defs.customers.assets import SOURCES
-from music_lakehouse.defs.customers.tables import TABLES
-from music_lakehouse.lakehouse.file_ingest import ingest_files
+from music_lakehouse.defs.catalog import LANDED_PIPELINES, TABLES
+from music_lakehouse.defs.customers.assets import SOURCES as CUSTOMERS
+from music_lakehouse.defs.heart_rate.assets import RECORDINGS
+from music_lakehouse.lakehouse.file_ingest import FileSource, ingest_files
 from music_lakehouse.lakehouse.inventory import find_tables
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.locks import LakeLock
 from music_lakehouse_tests.cli.conftest import Command
+from music_lakehouse_tests.defs.heart_rate.lakes import land as land_recordings
+from music_lakehouse_tests.defs.heart_rate.lakes import recording
 from music_lakehouse_tests.oracle.customers.examples import customer, land
 
 
@@ -91,20 +94,28 @@ def test_while_a_run_holds_the_lake_nothing_is_removed(command: Command, lake: P
     assert command("reset", "--yes").code == 0
 
 
-def test_one_pipeline_is_removed_and_everything_else_stays(command: Command, place: Path, lake: Path) -> None:
-    land(place / "data" / "landing", "customer", "a.csv", 0, customer(1))
-    source = SOURCES[TABLES["bronze.customer_raw"]]
+@pytest.mark.parametrize(
+    ("pipeline", "source"),
+    [("customers", CUSTOMERS[TABLES["bronze.customer_raw"]]), ("heart_rate", RECORDINGS)],
+    ids=lambda value: str(value) if isinstance(value, str) else "",
+)
+def test_one_pipeline_is_removed_and_everything_else_stays(
+    command: Command, place: Path, lake: Path, pipeline: str, source: FileSource
+) -> None:
+    landing, own = place / "data" / "landing", LANDED_PIPELINES[pipeline]
+    land(landing, "customer", "a.csv", 0, customer(1))
+    land_recordings(landing, "a.json", recording(1, 0))
     written = Lake(str(lake), cast(SparkSession, None))
-    ingest_files(written, source, place / "data" / "landing")
-    for table in TABLES.values():
+    ingest_files(written, source, landing)
+    for table in own.values():
         written.create(table)
-    for query in ("silver.customer", "raw.listen_events"):
+    for query in (source.table.full_name, "raw.listen_events"):
         (lake / "_checkpoints" / query).mkdir(parents=True)
 
-    ran = command("reset", "customers", "--yes")
+    ran = command("reset", pipeline, "--yes")
 
     assert ran.code == 0, ran.err
-    assert f"Removed {len(TABLES)} tables of {lake}" in ran.out
+    assert f"Removed {len(own)} tables of {lake}" in ran.out
     assert set(find_tables(str(lake))) == {
         "silver.dim_users",
         "gold.fact_streams",
@@ -112,14 +123,14 @@ def test_one_pipeline_is_removed_and_everything_else_stays(command: Command, pla
         "metrics.files",
     }
     assert [path.name for path in (lake / "_checkpoints").iterdir()] == ["raw.listen_events"]
-    assert ingest_files(Lake(str(lake), written.spark), source, place / "data" / "landing").rows == 1, "taken again"
-    assert "nothing to remove" not in command("reset", "customers", "--yes").out
-    assert "no tables of customers: there is nothing to remove" in command("reset", "customers", "--yes").out
+    assert ingest_files(Lake(str(lake), written.spark), source, landing).rows == 1, "taken again"
+    assert "nothing to remove" not in command("reset", pipeline, "--yes").out
+    assert f"no tables of {pipeline}: there is nothing to remove" in command("reset", pipeline, "--yes").out
 
 
 @pytest.mark.usefixtures("lake")
 @pytest.mark.parametrize(
-    ("arguments", "said"), [(["songs"], "customers can"), (["customers", "--broker"], "leave out")]
+    ("arguments", "said"), [(["songs"], "customers, heart_rate can"), (["customers", "--broker"], "leave out")]
 )
 def test_what_cannot_be_removed_by_itself_is_said(command: Command, arguments: list[str], said: str) -> None:
     ran = command("reset", *arguments, "--yes")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -118,6 +119,15 @@ def test_a_content_that_was_loaded_under_another_name_is_recorded_and_not_loaded
         "shops/b.csv": (REPEATED, "shops/a.csv"),
         "shops/c.csv": (REPEATED, "shops/a.csv"),
     }
+
+
+def test_where_a_source_repeats_a_content_is_taken_under_each_name(lake: Lake, tmp_path: Path) -> None:
+    repeating = replace(SOURCE, repeats=True)
+    for name in ("a.csv", "b.csv"):
+        land(tmp_path, name, 1, "id,city\n1,Oslo\n")
+    assert ingest_files(lake, repeating, tmp_path).loaded == ["shops/a.csv", "shops/b.csv"]
+    assert taken(lake) == [("a.csv", "1", "Oslo"), ("b.csv", "1", "Oslo")]
+    assert ingest_files(lake, repeating, tmp_path).rows == 0
 
 
 def test_a_file_that_changed_after_it_was_read_is_reported_until_it_is_as_it_was(lake: Lake, tmp_path: Path) -> None:

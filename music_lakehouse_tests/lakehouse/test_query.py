@@ -3,9 +3,10 @@ from __future__ import annotations
 import duckdb
 import pytest
 
+from music_lakehouse.lakehouse import query as query_module
 from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.query import query
+from music_lakehouse.lakehouse.query import query, summarized
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, items
 
 COUNTED = "SELECT place, count(*) AS n, count(DISTINCT price) AS prices FROM {items} GROUP BY place ORDER BY place"
@@ -39,6 +40,16 @@ def test_a_query_sees_only_the_rows_that_fulfil_its_condition(lake: Lake) -> Non
         "a": 1,
         "b": 1,
     }
+
+
+def test_a_summary_is_the_same_whoever_computes_it(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.create(ITEMS)
+    lake.append(items(lake.spark, (1, "a", MONDAY, 0.5), (2, "b", TUESDAY, 1.0), (3, "b", TUESDAY, 2.0)), ITEMS)
+    sql, on_tuesday = COUNTED.replace("ORDER BY place", ""), Days.of("day", [TUESDAY]).predicate(quote="")
+    here = summarized(lake, sql, where=on_tuesday, items=ITEMS).collect()
+    monkeypatch.setattr(query_module, "MOST_ROWS_READ_AT_ONCE", 2)
+    in_spark = summarized(lake, sql, where=on_tuesday, items=ITEMS).collect()
+    assert [tuple(row) for row in here] == [tuple(row) for row in in_spark] == [("b", 2, 2)]
 
 
 def test_a_query_that_names_no_such_column_is_refused(lake: Lake) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.reference import Reference, load_reference
+from music_lakehouse.lakehouse.reference import LINE, Reference, is_outdated, load_reference
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse.lakehouse.upsert import Written
 from music_lakehouse_tests.lakehouse.items import content, version
@@ -44,3 +45,29 @@ def test_a_table_is_always_equal_to_its_file(lake: Lake, tmp_path: Path) -> None
 
     file.unlink()
     assert load_reference(lake, REFERENCE, tmp_path).written == Written(deleted=3)
+
+
+def test_a_table_that_keeps_stays_as_it_was_while_its_file_is_gone_or_broken(lake: Lake, tmp_path: Path) -> None:
+    file, keeping = tmp_path / "codes.csv", replace(REFERENCE, keeps=True)
+    assert load_reference(lake, keeping, tmp_path).problems == [f"{file} is not there"]
+    file.write_text("code,name\nA,Alpha\n")
+    load_reference(lake, keeping, tmp_path)
+    file.unlink()
+    assert is_outdated(lake, keeping, tmp_path)
+    report = load_reference(lake, keeping, tmp_path)
+    assert (report.written, report.problems) == (Written(), [f"{file} is not there"])
+    assert not is_outdated(lake, keeping, tmp_path), "it is told once"
+    file.write_text("code\nA\n")
+    report = load_reference(lake, keeping, tmp_path)
+    assert (report.written, report.problems) == (Written(), [f"{file} has no column name"])
+    assert content(lake, CODES) == {("A", "Alpha")}
+    file.write_text("code,name\n")
+    assert load_reference(lake, keeping, tmp_path).written == Written(deleted=1), "a file without rows is whole"
+
+
+def test_a_transform_is_told_in_which_order_the_rows_stand(lake: Lake, tmp_path: Path) -> None:
+    last = F.max_by("name", LINE).alias("name")
+    reference = replace(REFERENCE, transform=lambda lines: lines.groupBy("code").agg(last))
+    (tmp_path / "codes.csv").write_text("code,name\n" + "".join(f"A,{n}\nB,{-n}\n" for n in range(50)))
+    load_reference(lake, reference, tmp_path)
+    assert content(lake, CODES) == {("A", "49"), ("B", "-49")}

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse import delta, upsert
 from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.upsert import OPERATION, Written, difference, make_equal
-from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, content, items, version
+from music_lakehouse.lakehouse.upsert import OPERATION, Written, difference, make_equal, make_equal_in_order
+from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, Item, content, items, version
 
 pytestmark = pytest.mark.spark
 
@@ -110,3 +111,26 @@ def test_given_current_rows_the_others_are_left_alone(lake: Lake) -> None:
     written = make_equal(lake, ITEMS, items(lake.spark, (2, "a", MONDAY, 2.5)), current=current, delete=True)
     assert written == Written(updated=1, deleted=1)
     assert content(lake) == {(1, "a", MONDAY, 1.0), (2, "a", MONDAY, 2.5)}
+
+
+def test_a_short_table_is_kept_in_order_and_written_only_where_something_differs(lake: Lake) -> None:
+    def keep(*rows: Item) -> Written:
+        return make_equal_in_order(lake, ITEMS, items(lake.spark, *rows), [F.desc("price"), F.col("id")])
+
+    def stands() -> list[int]:
+        return [*lake.present(ITEMS).to_pyarrow_table()["id"].to_pylist()]
+
+    assert keep() == Written()
+    first = [(1, "a", MONDAY, 1.0), (2, "a", MONDAY, 3.0), (3, None, MONDAY, 3.0)]
+    assert keep(*first) == Written(inserted=3)
+    assert stands() == [2, 3, 1]
+    before = version(lake)
+    assert keep(*first[::-1]) == Written()
+    assert version(lake) == before
+    assert keep((1, "a", MONDAY, 4.0), first[2], (4, "d", MONDAY, 2.0)) == Written(inserted=1, updated=1, deleted=1)
+    assert stands() == [1, 3, 4]
+    assert version(lake) == before + 1
+    feed = lake.read_feed(ITEMS, before + 1, before + 1, few=True).where("_change_type = 'insert'")
+    assert {row["id"] for row in feed.collect()} == {1, 3, 4}
+    assert keep() == Written(deleted=3)
+    assert stands() == []

@@ -18,6 +18,7 @@ from music_lakehouse.defs.customers.landed import CUSTOMER, LANDED, LINEITEM, OR
 from music_lakehouse.defs.customers.tables import BRONZE, DIM_CUSTOMER, FACT_SALES, QUARANTINE, SILVER
 from music_lakehouse.defs.customers.transforms import history, rows, sales
 from music_lakehouse.lakehouse.changes import Change, Changes
+from music_lakehouse.lakehouse.expectations import JUDGED
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.query import query
@@ -40,11 +41,9 @@ class Evidence(NamedTuple):
     present: DataFrame
 
 
-def judged_changes(lake: Lake, change: Change, landed: LandedTable) -> DataFrame:
+def judged_changes(change: Change, landed: LandedTable) -> DataFrame:
     """The landed rows that a change of bronze brought, judged; where few are expected, once for all that asks."""
-    few = lake.small and not change.full
-    frame = partial(rows.judged, change.inserted, landed)
-    return lake.shared(f"judged {change}", frame) if few else frame()
+    return change.inserted_as(JUDGED, partial(rows.judged, landed=landed))
 
 
 def _update_quarantine(lake: Lake, changes: Changes) -> Written:
@@ -52,7 +51,7 @@ def _update_quarantine(lake: Lake, changes: Changes) -> Written:
         every = (rows.refused(rows.judged(lake.read(table), landed), landed) for landed, table in BRONZE.items())
         return make_equal(lake, QUARANTINE, reduce(DataFrame.unionByName, every), delete=True)
     found = {landed: changes.get(table) for landed, table in BRONZE.items()}
-    new = (rows.refused(judged_changes(lake, c, landed), landed) for landed, c in found.items() if c is not None)
+    new = (rows.refused(judged_changes(c, landed), landed) for landed, c in found.items() if c is not None)
     desired = reduce(DataFrame.unionByName, new)
     since = desired.agg(F.unix_micros(F.min(DATE_ADDED))).collect()[0][0]
     if since is None:
@@ -93,7 +92,7 @@ def _new_evidence(lake: Lake, changes: Changes, landed: LandedTable) -> Evidence
     change = changes.get(BRONZE[landed])
     if change is None:
         return None
-    new = rows.valid(judged_changes(lake, change, landed), landed)
+    new = rows.valid(judged_changes(change, landed), landed)
     within = Range.of(new, landed.key[0])
     if within is None:
         return None

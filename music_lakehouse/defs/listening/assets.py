@@ -21,6 +21,7 @@ from music_lakehouse.defs.listening.transforms.reference import (
     reference_songs,
     reference_states,
 )
+from music_lakehouse.defs.reference_files import follow_reference, reference_check_specs
 from music_lakehouse.defs.shell import (
     asset_key,
     asset_spec,
@@ -36,7 +37,7 @@ from music_lakehouse.lakehouse import kafka_ingest
 from music_lakehouse.lakehouse.changes import total
 from music_lakehouse.lakehouse.kafka_ingest import ingest_topic
 from music_lakehouse.lakehouse.lake import MOST_ROWS_OF_A_SMALL_CHANGE
-from music_lakehouse.lakehouse.reference import Reference, load_reference
+from music_lakehouse.lakehouse.reference import Reference
 from music_lakehouse.lakehouse.steps import in_stages
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.resources.files import ReferenceFiles
@@ -143,17 +144,9 @@ def quarantine(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) 
     return materialized(context, lake, QUARANTINE, before=version_of(lake, QUARANTINE), whole=True, metadata={})
 
 
-def _readable(reference: Reference) -> dg.AssetCheckSpec:
-    return dg.AssetCheckSpec(
-        "file_readable",
-        asset=asset_key(reference.table),
-        description=f"{reference.file_name} is there, and all of it can be read",
-    )
-
-
 @dg.multi_asset(
     specs=[_spec(reference.table, []) for reference in REFERENCES],
-    check_specs=[_readable(reference) for reference in REFERENCES],
+    check_specs=[spec for reference in REFERENCES for spec in reference_check_specs(reference)],
     can_subset=True,
 )
 @retried
@@ -165,28 +158,7 @@ def references(
     by_table = {reference.table: reference for reference in REFERENCES}
 
     def load(table: Table) -> dg.MaterializeResult:
-        before = version_of(lake, table)
-        report = load_reference(lake, by_table[table], reference_files.path)
-        check = dg.AssetCheckResult(
-            asset_key=asset_key(table),
-            check_name=_readable(by_table[table]).name,
-            passed=not report.problems,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"problems": "; ".join(report.problems)},
-        )
-        result = materialized(
-            context,
-            lake,
-            table,
-            before=before,
-            whole=True,
-            metadata={
-                "rows_inserted": report.written.inserted,
-                "rows_deleted": report.written.deleted,
-                "duration_seconds": report.seconds,
-            },
-        )
-        return result._replace(check_results=[check])
+        return follow_reference(context, lake, by_table[table], reference_files.path)
 
     lake.expect(MOST_ROWS_OF_A_SMALL_CHANGE)
     yield from side_by_side(context, lake, by_table, load)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -12,6 +10,7 @@ from pyspark.sql import SparkSession
 from music_lakehouse.lakehouse import file_ingest, lake, steps, upsert
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse_tests.defs.customers.lakes import run_all, versions
+from music_lakehouse_tests.defs.killed import Killed, killed_after
 from music_lakehouse_tests.oracle.customers.compare import assert_lake_equals_oracle
 from music_lakehouse_tests.oracle.customers.examples import customer, item, land, order
 from music_lakehouse_tests.oracle.customers.laws import ids_are_kept
@@ -21,20 +20,6 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 WRITES = ((lake.Lake, "append_few"), (upsert, "_merge_few"), (steps, "record_positions"), (file_ingest, "record_files"))
 DIMENSION = "gold.dim_customer"
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def killed_after(write: Callable[..., Any], counter: Iterator[int], at: int) -> Callable[..., Any]:
-    def call(*arguments: Any, **more: Any) -> Any:
-        result = write(*arguments, **more)
-        if next(counter) == at:
-            raise Killed
-        return result
-
-    return call
 
 
 def land_day(landing: Path, day: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.gold_tables import (
@@ -19,8 +18,8 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.query import query
-from music_lakehouse.lakehouse.steps import MOST_ROWS_READ_AT_ONCE, Step
+from music_lakehouse.lakehouse.query import MOST_ROWS_READ_AT_ONCE, summarized
+from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 
@@ -31,29 +30,19 @@ def _daily(table: Table, sql: str) -> Step:
     def update(lake: Lake, changes: Changes) -> Written:
         change = changes.get(WIDE_STREAMS)
         if change is None or change.full:
-            return make_equal(lake, table, _summarized(lake, sql), delete=True)
+            return make_equal(lake, table, summarized(lake, sql, streams=WIDE_STREAMS), delete=True)
         within = Days.of("date_part", days_of(change.rows, "date_part"))
-        summary = _summarized(lake, sql, within.predicate(quote=""))
+        summary = summarized(lake, sql, where=within.predicate(quote=""), streams=WIDE_STREAMS)
         return make_equal(lake, table, summary, within=within, delete=True)
 
     return Step(table, (WIDE_STREAMS,), update)
 
 
-def _summarized(lake: Lake, sql: str, where: str = "true") -> DataFrame:
-    """The summary of the streams that fulfil the predicate.
-
-    Of some million streams a few columns are grouped here in a second, for which Spark takes several; of more than one
-    process can take, Spark does it.
-    """
-    if lake.rows(WIDE_STREAMS) <= MOST_ROWS_READ_AT_ONCE:
-        return lake.spark.createDataFrame(query(lake, sql, where=where, streams=WIDE_STREAMS))
-    return lake.spark.sql(sql, streams=lake.read(WIDE_STREAMS).where(where))
-
-
 def _update_artist_popularity(lake: Lake, changes: Changes) -> Written:
     change = changes.get(WIDE_STREAMS)
     if change is None or change.full or lake.rows(WIDE_STREAMS) <= MOST_ROWS_READ_AT_ONCE:
-        return make_equal(lake, ARTIST_POPULARITY, _summarized(lake, summaries.ARTIST_POPULARITY), delete=True)
+        desired = summarized(lake, summaries.ARTIST_POPULARITY, streams=WIDE_STREAMS)
+        return make_equal(lake, ARTIST_POPULARITY, desired, delete=True)
     touched = F.broadcast(change.rows.select("artistName").distinct())
     streams = lake.read(WIDE_STREAMS).join(touched, "artistName", "left_semi")
     desired = lake.spark.sql(summaries.ARTIST_POPULARITY, streams=streams)

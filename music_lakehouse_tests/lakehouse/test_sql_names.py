@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from music_lakehouse.defs.catalog import TABLES
+from music_lakehouse.defs.heart_rate.tables import DIM_PATIENTS, HEART_RATE_BY_PATIENT
+from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.sql_names import register_tables
+from music_lakehouse.resources.spark import SparkResource
+
+pytestmark = pytest.mark.spark
+
+
+def names_in(spark: SparkSession, layer: str) -> set[str]:
+    return {f"{layer}.{row['tableName']}" for row in spark.sql(f"SHOW TABLES IN {layer}").collect()}
+
+
+def counted(spark: SparkSession, name: str) -> int:
+    return spark.sql(f"SELECT * FROM {name}").count()
+
+
+def add_people(lake: Lake, *numbers: int) -> None:
+    lake.create(DIM_PATIENTS)
+    lake.append(lake.spark.createDataFrame([(number, "Anna") for number in numbers], DIM_PATIENTS.ddl), DIM_PATIENTS)
+
+
+def test_a_session_for_people_knows_every_table_by_its_name_and_leaves_nothing_on_disk(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(str(tmp_path / "it's a lake"), spark)
+    for table in (*TABLES.values(),)[::6]:
+        lake.create(table)
+    add_people(lake, 1, 2)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setenv("LAKEHOUSE_ROOT", lake.root)
+
+    session = SparkResource().sql_session()
+
+    made = {table.full_name for table in (*TABLES.values(),)[::6]} | {DIM_PATIENTS.full_name}
+    assert set().union(*(names_in(session, layer) for layer in ("raw", "bronze", "silver", "gold"))) == made
+    assert counted(session, DIM_PATIENTS.full_name) == 2
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is written into the lake"
+    assert not [path for path in ("spark-warehouse", "metastore_db", "derby.log") if Path(path).exists()]
+
+
+def test_names_follow_the_lake_that_was_registered_last_and_can_be_dropped_without_harm(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    first, second = (Lake(str(tmp_path / name), spark) for name in ("first", "second"))
+    add_people(first, 1, 2)
+    first.create(HEART_RATE_BY_PATIENT)
+    assert register_tables(spark, first.root) == [DIM_PATIENTS.full_name, HEART_RATE_BY_PATIENT.full_name]
+    add_people(second, 3)
+    assert register_tables(spark, second.root) == [DIM_PATIENTS.full_name]
+    assert counted(spark, DIM_PATIENTS.full_name) == 1
+    assert names_in(spark, "gold") == set(), "the second lake has none there"
+    add_people(second, 4)
+    assert counted(spark, DIM_PATIENTS.full_name) == 2, "what is committed later is seen"
+    spark.sql("DROP SCHEMA bronze CASCADE")
+    assert second.rows(DIM_PATIENTS) == 2
