@@ -6,6 +6,9 @@ import dagster as dg
 
 from music_lakehouse.defs.alerts import failed_check_alert, run_failure_alert
 from music_lakehouse.defs.audit import audit, daily_audit, whole_tables
+from music_lakehouse.defs.catalogue.assets import ASSETS as CATALOGUE
+from music_lakehouse.defs.catalogue.jobs import catalogue_key_scan, catalogue_pipeline
+from music_lakehouse.defs.catalogue.schedules import catalogue_key_scan_schedule, catalogue_schedule
 from music_lakehouse.defs.customers.assets import ASSETS as CUSTOMERS
 from music_lakehouse.defs.customers.jobs import customers_pipeline
 from music_lakehouse.defs.customers.sensors import customers_files
@@ -25,10 +28,24 @@ from music_lakehouse.settings import Settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """All definitions, on the lake, the brokers and the files that the settings name. Opens and starts nothing."""
     return dg.Definitions(
-        assets=[*LISTENING, *CUSTOMERS, *HEART_RATE],
+        assets=[*LISTENING, *CATALOGUE, *CUSTOMERS, *HEART_RATE],
         asset_checks=[whole_tables],
-        jobs=[streaming_pipeline, customers_pipeline, heart_rate_pipeline, audit, table_maintenance],
-        schedules=[daily_audit, reference_files_schedule, weekly_maintenance],
+        jobs=[
+            streaming_pipeline,
+            catalogue_pipeline,
+            catalogue_key_scan,
+            customers_pipeline,
+            heart_rate_pipeline,
+            audit,
+            table_maintenance,
+        ],
+        schedules=[
+            daily_audit,
+            reference_files_schedule,
+            catalogue_schedule,
+            catalogue_key_scan_schedule,
+            weekly_maintenance,
+        ],
         sensors=[
             kafka_sensor,
             kafka_observation_sensor,

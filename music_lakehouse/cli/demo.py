@@ -18,6 +18,7 @@ JOB = "streaming_pipeline"
 USERS, DIRTY, SEED = 200, 0.02, 1
 CUSTOMERS_SCALE, CUSTOMERS_CHUNKS = 0.001, 4
 HEART_RATE_FILES, HEART_RATE_RECORDINGS = 6, 500
+CATALOGUE_STREAMS = 5_000
 
 ANALYTICS = {
     "Top songs": """
@@ -44,6 +45,11 @@ ANALYTICS = {
         SELECT patient_name AS person, mrn, avg_heartrate AS "mean, rounded up", count AS recordings
         FROM gold.heart_rate_by_patient ORDER BY avg_heartrate DESC, patient_name, mrn LIMIT 10
     """,
+    "Streams by subscription, as it was at the stream's time": """
+        SELECT subscription_type AS subscription, count(*) AS streams, sum(listen_duration) // 3600 AS hours
+        FROM gold.catalogue_fact_stream LEFT JOIN gold.catalogue_dim_user USING (user_version_key)
+        GROUP BY ALL ORDER BY streams DESC
+    """,
 }
 
 NEXT = (
@@ -64,7 +70,8 @@ class Beside(NamedTuple):
 
 
 def demo() -> None:
-    """Simulate a week of music on an embedded Kafka broker and files that land, run the pipelines, show the tables.
+    """Simulate a week of music on an embedded Kafka broker, files that land and a SQL database; run the pipelines, show
+    the tables.
 
     200 users, of whose messages 2 % have a fault. Run again, it takes up where it was: the events since the last demo.
     """
@@ -115,9 +122,27 @@ def _land_heart_rates(settings: Settings) -> str:
     return f"{len(landed)} files landed; {DIRTY:.0%} of their recordings have a fault"
 
 
+def _change_catalogue(settings: Settings) -> str:
+    from datetime import datetime, timezone
+
+    from music_lakehouse.lakehouse.database import Database
+    from music_lakehouse.simulator.catalogue_database import Counted, change, fill
+
+    database = Database(settings.catalogue_database_url, setting="CATALOGUE_DATABASE_URL")
+    if settings.catalogue_database_url != type(settings).model_fields["catalogue_database_url"].default:
+        # Somebody's own, which nothing simulated belongs into.
+        return f"{database.name} is taken as it is"
+    counted = Counted()
+    if not fill(database, counted, streams=CATALOGUE_STREAMS, seed=SEED, until=datetime.now(timezone.utc)):
+        change(database, counted, streams=CATALOGUE_STREAMS // 10, seed=SEED)
+    rows = sum(counts.new + counts.changed + counts.deleted for counts in counted.values())
+    return f"{rows:,} rows of {database.name} were added, changed or deleted"
+
+
 BESIDE = (
     Beside("customers_pipeline", "from CSV files to gold", _land_customers),
     Beside("heart_rate_pipeline", "from JSON files to gold", _land_heart_rates),
+    Beside("catalogue_pipeline", "from a SQL database to gold", _change_catalogue),
 )
 
 

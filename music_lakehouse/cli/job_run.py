@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _INTERRUPTION = "DagsterExecutionInterruptedError"
 # Dagster's own log on the console shows every event with its metadata.
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_QUIET: Mapping[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
@@ -72,24 +72,39 @@ class JobRun:
 
 
 def run_job(
-    name: str, settings: Settings, on_step: Callable[[StepSeen], None], *, tables: Collection[str] = ()
+    name: str,
+    settings: Settings,
+    on_step: Callable[[StepSeen], None],
+    options: Collection[str] = (),
+    *,
+    tables: Collection[str] = (),
 ) -> JobRun:
-    """Runs the job of that name in this process, or of it the given tables (`layer.table`) alone. `on_step` is called
-    when a step begins (its outcome is empty), when it ends ("done", "failed", "skipped"), and when it waits to be tried
-    again ("waiting").
+    """Runs the job of that name in this process, with these of its options, or of it the given tables (`layer.table`)
+    alone. `on_step` is called when a step begins (its outcome is empty), when it ends ("done", "failed", "skipped"),
+    and when it waits to be tried again ("waiting").
 
     The run, its events and its checks are in Dagster's instance as of any other run. Ctrl-C and SIGTERM end the run:
-    Spark stops, and the lake's lock is given back. Raises a usage error where there is no such job.
+    Spark stops, and the lake's lock is given back. Raises a usage error where there is no such job, or it has no such
+    option.
     """
     prepare_home(settings)
     import dagster as dg
 
     from music_lakehouse.definitions import defs
+    from music_lakehouse.defs.catalogue.jobs import RUN_OPTIONS
     from music_lakehouse.defs.failures import step_errors
 
     names = job_names()
     if name not in names:
         raise typer.BadParameter(f"there is no job {name}: jobs are {', '.join(names)}", param_hint="JOB")
+    config = {**_QUIET}
+    for option in options:
+        if name not in RUN_OPTIONS[option]:
+            has = ", ".join(RUN_OPTIONS[option])
+            raise typer.BadParameter(
+                f"{name} has no such option: {has} has", param_hint=f"--{option.replace('_', '-')}"
+            )
+        config |= RUN_OPTIONS[option][name]
     run_id = str(uuid.uuid4())
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance, _sigterm_as_ctrl_c():
@@ -99,7 +114,7 @@ def run_job(
             result = defs.resolve_job_def(name).execute_in_process(
                 instance=instance,
                 run_id=run_id,
-                run_config=_QUIET,
+                run_config=config,
                 raise_on_error=False,
                 asset_selection=[dg.AssetKey(table.split(".")) for table in tables] or None,
             )

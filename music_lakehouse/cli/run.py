@@ -20,22 +20,34 @@ EXAMPLE = "Example: music-lakehouse run streaming_pipeline"
 _WRITTEN = ("inserted", "updated", "deleted", "quarantined")
 
 
-def run(job: Annotated[str, typer.Argument(help="The job, for example streaming_pipeline or audit.")]) -> None:
+def run(
+    job: Annotated[str, typer.Argument(help="The job, for example streaming_pipeline or audit.")],
+    *,
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Of catalogue_pipeline: read all rows of the database again.")
+    ] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Of catalogue_key_scan: a table found empty was emptied.")
+    ] = False,
+) -> None:
     """Run a Dagster job in this process. Exit code 0 only where the run succeeded.
 
     The run is in Dagster's instance (DAGSTER_HOME) as any other, with its figures and checks.
     """
     from music_lakehouse.settings import Settings
 
-    finish(run_and_show(job, Settings()))
+    given = {"full_refresh": full_refresh, "allow_empty": allow_empty}
+    finish(run_and_show(job, Settings(), [option for option, is_given in given.items() if is_given]))
 
 
-def run_and_show(job: str, settings: Settings, *, tables: Collection[str] = ()) -> JobRun:
-    """Runs the job, or of it the given tables alone, and shows its steps as they end."""
+def run_and_show(
+    job: str, settings: Settings, options: Collection[str] = (), *, tables: Collection[str] = ()
+) -> JobRun:
+    """Runs the job with these of its options, or of it the given tables alone, and shows its steps as they end."""
     from music_lakehouse.cli.job_run import run_job
 
     with _shown() as on_step:
-        done = run_job(job, settings, on_step, tables=tables)
+        done = run_job(job, settings, on_step, options, tables=tables)
     show_end(job, done)
     return done
 
@@ -94,11 +106,11 @@ def step_lines(step: StepSeen) -> Iterator[tuple[str, str]]:
         yield f"{step.name.replace('__', '.', 1):<32} {step.outcome}", style
     for table, figures in step.tables.items():
         written = " ".join(f"{figures[f'rows_{kind}']:,} {kind}" for kind in _WRITTEN if figures.get(f"rows_{kind}"))
-        rows = figures.get("dagster/row_count", 0)
+        rows = f"{figures['dagster/row_count']:>11,} rows" if "dagster/row_count" in figures else ""
         checks = [check for check in step.checks if check.table == table]
         passed = f"{sum(check.passed for check in checks)}/{len(checks)} checks" if checks else ""
         seconds = figures.get("duration_seconds", step.seconds)
-        yield f"{table:<32} {rows:>11,} rows  {written or 'nothing new':<40} {passed:<13} {seconds:>6.1f} s", style
+        yield f"{table:<32} {rows:<16}  {written or 'nothing new':<40} {passed:<13} {seconds:>6.1f} s", style
         yield from _not_passed(checks)
     yield from _not_passed(check for check in step.checks if check.table not in step.tables)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from music_lakehouse.defs.catalogue.checks import CHECKS as CATALOGUE_CHECKS
+from music_lakehouse.defs.catalogue.tables import TABLES as CATALOGUE_TABLES
+from music_lakehouse.defs.catalogue.transforms.rows import RULES as CATALOGUE_RULES
 from music_lakehouse.defs.customers.checks import CHECKS as CUSTOMERS_CHECKS
 from music_lakehouse.defs.customers.tables import TABLES as CUSTOMERS_TABLES
 from music_lakehouse.defs.customers.transforms.rows import RULES as CUSTOMERS_RULES
@@ -19,17 +22,27 @@ from music_lakehouse.lakehouse.expectations import EXPECTATIONS, Rule
 from music_lakehouse.lakehouse.file_ledger import FILES
 from music_lakehouse.lakehouse.tables import Table
 
-TABLES: dict[str, Table] = {**LISTENING_TABLES, **CUSTOMERS_TABLES, **HEART_RATE_TABLES}
-LANDED_PIPELINES: Mapping[str, Mapping[str, Table]] = {"customers": CUSTOMERS_TABLES, "heart_rate": HEART_RATE_TABLES}
+TABLES: dict[str, Table] = {**LISTENING_TABLES, **CUSTOMERS_TABLES, **HEART_RATE_TABLES, **CATALOGUE_TABLES}
+LANDED_PIPELINES: Mapping[str, Mapping[str, Table]] = {
+    "customers": CUSTOMERS_TABLES,
+    "heart_rate": HEART_RATE_TABLES,
+    "catalogue": CATALOGUE_TABLES,
+}
 """The tables of the pipelines whose whole source is still there after it was read, by pipeline: they can be removed and
 made anew by themselves."""
 WRITTEN_WITH: Mapping[Table, Sequence[Table]] = {QUARANTINE: tuple(BRONZE.values())}
 """The tables that are written with others, by the steps of these."""
-CHECKS: Mapping[Table, Sequence[Check]] = {**LISTENING_CHECKS, **CUSTOMERS_CHECKS, **HEART_RATE_CHECKS}
+CHECKS: Mapping[Table, Sequence[Check]] = {
+    **LISTENING_CHECKS,
+    **CUSTOMERS_CHECKS,
+    **HEART_RATE_CHECKS,
+    **CATALOGUE_CHECKS,
+}
 RULES: Mapping[Table, Sequence[Rule]] = {
     **{table: rules(name) for name, table in BRONZE.items()},
     **CUSTOMERS_RULES,
     **HEART_RATE_RULES,
+    **CATALOGUE_RULES,
 }
 # What checks read beside: how checks fared before, and what became of landed files.
 _READ_BY_CHECKS = {table.full_name: table for table in (EXPECTATIONS, FILES)}

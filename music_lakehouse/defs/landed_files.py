@@ -1,6 +1,6 @@
 """Bronze tables that take landed files as assets."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -50,13 +50,19 @@ def build_landed_tables(
     judged: Mapping[Table, Callable[[DataFrame], DataFrame]],
     *,
     description: str,
+    also_from: Callable[[Table], Iterable[dg.AssetKey]] = lambda table: (),
+    bytes_a_row: int = _BYTES_A_ROW,
 ) -> dg.AssetsDefinition:
-    """The tables as assets that take the files of their sources, each once. `judged` marks the rows of each table with
-    the rules that they break, which are its checks."""
+    """The tables as assets that take the files of their sources, each once. `judged` marks the rows of each table that
+    has rules with those that they break, which are its checks. `also_from` says what else lets files land in the
+    table's directory; a row takes `bytes_a_row` of a file at least."""
 
     @dg.multi_asset(
         name=name,
-        specs=[asset_spec(table, deps=[landing_key(source.directory)]) for table, source in sources.items()],
+        specs=[
+            asset_spec(table, deps=[landing_key(source.directory), *also_from(table)])
+            for table, source in sources.items()
+        ],
         check_specs=[spec for table in sources for spec in check_specs(table)],
         can_subset=True,
         description=description,
@@ -75,10 +81,11 @@ def build_landed_tables(
                 lake,
                 table,
                 before=before,
-                rule_results=_judge_new(lake, table, before, judged[table]),
+                rule_results=_judge_new(lake, table, before, judged.get(table)),
                 metadata={
                     "rows_inserted": taken.rows,
                     "rows_rescued": taken.rescued,
+                    "columns_added": ", ".join(taken.new_columns),
                     "files_loaded": len(taken.loaded),
                     "files_repeated": len(taken.repeated),
                     "files_unreadable": len(taken.unreadable),
@@ -89,15 +96,19 @@ def build_landed_tables(
             )
 
         size = sum(file.size for source in sources.values() for file in waiting_files(lake, source, landing.path))
-        lake.expect(size // _BYTES_A_ROW)
+        lake.expect(size // bytes_a_row)
         yield from side_by_side(context, lake, sources, take)
 
     return landed
 
 
-def _judge_new(lake: Lake, table: Table, before: int, judged: Callable[[DataFrame], DataFrame]) -> list[RuleResult]:
+def _judge_new(
+    lake: Lake, table: Table, before: int, judged: Callable[[DataFrame], DataFrame] | None
+) -> list[RuleResult]:
     """How the rules fare over the rows that were added after the version."""
     state = lake.state(table)
+    if judged is None:
+        return []
     if state is None or state.version == before:
         return results(RULES[table], {})
     rows = Change(lake, table, state, before).inserted_as(JUDGED, judged)

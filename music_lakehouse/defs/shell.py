@@ -12,6 +12,7 @@ import dagster as dg
 from music_lakehouse.defs import lineage
 from music_lakehouse.defs.catalog import CHECKS, RULES, find_table
 from music_lakehouse.lakehouse.checks import Outcome, evaluate
+from music_lakehouse.lakehouse.database import DatabaseError
 from music_lakehouse.lakehouse.errors import explained
 from music_lakehouse.lakehouse.expectations import RuleResult, record_results
 from music_lakehouse.lakehouse.kafka import BrokerUnavailableError
@@ -165,8 +166,8 @@ def version_of(lake: LakePaths, table: Table) -> int:
 
 def retried(body: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     """For an asset's generator that takes `lakehouse`, and perhaps `kafka`: says in one line what its errors mean where
-    the cause lies outside, and tries again later, with growing distance, what passes by itself: a broker that is down,
-    a lake that is held."""
+    the cause lies outside, and tries again later, with growing distance, what passes by itself: a broker or a database
+    that is down, a lake that is held."""
 
     @wraps(body)
     def wrapper(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[Any]:
@@ -174,9 +175,11 @@ def retried(body: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
             yield from body(context, **resources)
         except Exception as error:
             brokers = resources["kafka"].bootstrap_servers if "kafka" in resources else ""
-            known = explained(error, lake_root=resources["lakehouse"].root, brokers=brokers)
-            cause = error if isinstance(error, PASSING_ERRORS) or known is None else known
-            if isinstance(cause, PASSING_ERRORS):
+            # What a database says is told by its own error, without its secrets.
+            own = isinstance(error, (*PASSING_ERRORS, DatabaseError))
+            known = None if own else explained(error, lake_root=resources["lakehouse"].root, brokers=brokers)
+            cause = known or error
+            if isinstance(cause, PASSING_ERRORS) or (isinstance(cause, DatabaseError) and cause.retriable):
                 context.log.warning(str(cause))
                 raise dg.RetryRequested(
                     max_retries=MOST_RETRIES, seconds_to_wait=FIRST_RETRY_SECONDS * 2**context.retry_number

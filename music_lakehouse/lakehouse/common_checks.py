@@ -47,31 +47,37 @@ def scd2_checks(
     is_current: str,
     shown: Sequence[str],
     open_end: str = "NULL",
+    is_deleted: str = "false",
     law: str = "",
 ) -> list[Check]:
     """The laws of a slowly changing dimension of type 2, for the keys that were touched.
 
     `noun` is what a key stands for, `is_current` the predicate of the version that holds, `open_end` its `end` in SQL,
-    `shown` the columns in which neighbours differ; `law` is put before the descriptions.
+    `shown` the columns in which neighbours differ; `law` is put before the descriptions. Where keys may be deleted,
+    `is_deleted` is the predicate of a version that ended so: none follows, or a later one that may show the same.
     """
     touched = f"current SEMI JOIN touched USING ({key})"
     values = ", ".join(shown)
+    unless = " unless it was deleted" if is_deleted != "false" else ""
     return [
         Check(
             "one_current_row",
-            f"{law}every {noun} has exactly one current row",
+            f"{law}every {noun} has exactly one current row{unless and ', none where it was deleted'}",
             f"""
-            SELECT count(*) AS rows, count(*) FILTER (WHERE current_rows <> 1) AS failed FROM (
-                SELECT {key}, count(*) FILTER (WHERE {is_current}) AS current_rows FROM {touched} GROUP BY {key}
+            SELECT count(*) AS rows, count(*) FILTER (WHERE current_rows <> CAST(NOT deleted AS INT)) AS failed FROM (
+                SELECT {key}, count(*) FILTER (WHERE {is_current}) AS current_rows,
+                       arg_max({is_deleted}, {start}) AS deleted
+                FROM {touched} GROUP BY {key}
             )
             """,
         ),
         Check(
             "no_gap_no_overlap",
-            f"{law}each version of a {noun} ends where the next one starts",
+            f"{law}each version of a {noun} ends where the next one starts{unless}",
             f"""
             SELECT count(*) AS rows, count(*) FILTER (
-                WHERE {end} <= {start} OR {end} IS DISTINCT FROM coalesce(next_start, {open_end})
+                WHERE {end} <= {start} OR CASE WHEN {is_deleted} THEN {end} IS NULL OR {end} > next_start
+                ELSE {end} IS DISTINCT FROM coalesce(next_start, {open_end}) END
             ) AS failed FROM (
                 SELECT *, lead({start}) OVER (PARTITION BY {key} ORDER BY {start}) AS next_start FROM {touched}
             )
@@ -79,11 +85,12 @@ def scd2_checks(
         ),
         Check(
             "neighbours_differ",
-            f"{law}two neighbouring versions of a {noun} never show the same",
+            f"{law}two neighbouring versions of a {noun} never show the same{unless}",
             f"""
-            SELECT count(*) AS rows, count(*) FILTER (WHERE shown = previous) AS failed FROM (
-                SELECT ({values}) AS shown, lag(({values})) OVER (PARTITION BY {key} ORDER BY {start}) AS previous
-                FROM {touched}
+            SELECT count(*) AS rows, count(*) FILTER (WHERE shown = previous AND NOT deleted) AS failed FROM (
+                SELECT ({values}) AS shown, lag(({values})) OVER by_time AS previous,
+                       lag({is_deleted}) OVER by_time AS deleted
+                FROM {touched} WINDOW by_time AS (PARTITION BY {key} ORDER BY {start})
             )
             """,
         ),

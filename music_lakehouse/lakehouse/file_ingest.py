@@ -126,7 +126,7 @@ def ingest_files(lake: Lake, source: FileSource, landing_root: Path) -> Ingested
     loaded under another name not again, unless the source repeats.
 
     May be killed anywhere and repeated. A file that can't be read, or that changed after it was read, is recorded with
-    its problem, and the run goes on. What is in memory at one time is the content of files of 256 MB, or one file.
+    its problem, and the run goes on. What is in memory at one time are files of 256 MB, or one file.
     """
     started = time.monotonic()
     lake.create(source.table)
@@ -151,6 +151,7 @@ class _Run:
         self.size = 0
         self._lake, self._source, self._known = lake, source, known
         self._loaded = {r.digest: r.file for r in known.values() if r.state == LOADED and r.digest is not None}
+        self._schema = _schema_of(lake, source)
 
     def look_at(self, file: LandedFile) -> None:
         """Take the file, or note why not."""
@@ -174,8 +175,6 @@ class _Run:
         """Append the rows and record the files."""
         if self.rows:
             rows = pa.concat_tables(self.rows, promote_options="default")
-            known = {field.name for field in self._lake.present(self._source.table).schema().fields}
-            self.report.new_columns += [name for name in rows.column_names if name not in known]
             self._lake.append_few(rows, self._source.table, evolve=self._source.evolves)
         record_files(self._lake, self._source.table, self.records)
         self.rows, self.records, self.size = [], [], 0
@@ -188,16 +187,19 @@ class _Run:
             self.records.append(replace(taken, state=REPEATED, same_as=self._loaded[digest]))
             return
         try:
-            rows = _rows_of(self._source, file, content)
+            rows = _rows_of(self._source, self._schema, file, content)
         except UnreadableFileError as error:
             self._note_unreadable(file, record, str(error))
             return
+        # A column has the type in which it came first, also for the files that follow in this run.
+        self.report.new_columns += [name for name in rows.column_names if name not in self._schema.names]
+        self._schema = rows.schema
         self._loaded[digest] = file.name
         self.report.loaded.append(file.name)
         self.report.rows += rows.num_rows
         self.report.rescued += rows.num_rows - rows[RESCUED].null_count
         self.rows.append(rows)
-        self.size += file.size
+        self.size += max(file.size, rows.nbytes)
         self.records.append(replace(taken, rows=rows.num_rows))
 
     def _look_again(self, file: LandedFile, record: FileRecord, content: bytes) -> None:
@@ -221,9 +223,18 @@ class _Run:
             self.records.append(now)
 
 
-def _rows_of(source: FileSource, file: LandedFile, content: bytes) -> pa.Table:
+def _schema_of(lake: Lake, source: FileSource) -> pa.Schema:
+    """The columns that the table is declared with, and those that were added to it since."""
+    declared = source.table.arrow_schema
+    if not source.evolves:
+        return declared
+    there = pa.schema(lake.present(source.table).schema().to_arrow())
+    return pa.schema([*declared, *(field for field in there if field.name not in declared.names)])
+
+
+def _rows_of(source: FileSource, schema: pa.Schema, file: LandedFile, content: bytes) -> pa.Table:
     """The rows as the table has them."""
-    rows, schema = source.read(content), source.table.arrow_schema
+    rows = source.read(content)
     for name, value in ((SOURCE_FILE, file.name), (DATE_ADDED, file.modified_at)):
         rows = rows.append_column(name, pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows))
     known = fitted(rows, schema, rescued=RESCUED)

@@ -191,7 +191,9 @@ class Lake(LakePaths):
         if found is None or table in self._replaced:
             return self.empty(table)
         if self.small and version in (None, found.version()) and found.count() <= MOST_ROWS_AT_ONCE:
-            return self._handed_over(table, f"{found.version()}", found.to_pyarrow_table)
+            return self._handed_over(
+                table, f"{found.version()}", lambda: found.to_pyarrow_table(columns=table.column_names)
+            )
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)

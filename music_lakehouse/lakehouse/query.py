@@ -6,6 +6,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
 
 from music_lakehouse.lakehouse import delta
@@ -16,19 +17,17 @@ MOST_ROWS_READ_AT_ONCE = 10_000_000
 """Rows of which one process reads a few columns without trouble."""
 
 
-def query(lake: LakePaths, sql: str, *, where: str = "true", **tables: Table) -> pa.Table:
+def query(lake: LakePaths, sql: str, *, where: str = "true", **tables: Table | pa.Table) -> pa.Table:
     """What the query gives over the rows of the tables that fulfil `where`.
 
-    It names each table as `{name}`; columns that it doesn't name, and files that `where` excludes, are not read. Raises
-    duckdb.Error where it can't be understood.
+    It names each table, one of the lake's or rows that are here, as `{name}`; columns that it doesn't name, and files
+    that `where` excludes, are not read. Raises duckdb.Error where it can't be understood.
     """
     with duckdb.connect() as connection:
         for name, table in tables.items():
-            found = lake.open(table)
-            rows = table.arrow_schema.empty_table() if found is None else delta.dataset(found, lake.path(table))
-            connection.register(name, rows)
-        named = {name: f"(SELECT * FROM {name} WHERE {where})" for name in tables}
-        return connection.sql(sql.format_map(named)).to_arrow_table()
+            connection.register(name, table if isinstance(table, pa.Table) else _rows_of(lake, table))
+        rows = {name: f"(SELECT * FROM {name} WHERE {where})" for name in tables}
+        return connection.sql(sql.format_map(rows)).to_arrow_table()
 
 
 def summarized(lake: Lake, sql: str, *, where: str = "true", **tables: Table) -> DataFrame:
@@ -41,3 +40,8 @@ def summarized(lake: Lake, sql: str, *, where: str = "true", **tables: Table) ->
         return lake.spark.createDataFrame(query(lake, sql, where=where, **tables))
     frames: dict[str, Any] = {name: lake.read(table).where(where) for name, table in tables.items()}
     return lake.spark.sql(sql, **frames)
+
+
+def _rows_of(lake: LakePaths, table: Table) -> pa.Table | ds.Dataset:
+    found = lake.open(table)
+    return table.arrow_schema.empty_table() if found is None else delta.dataset(found, lake.path(table))

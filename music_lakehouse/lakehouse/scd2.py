@@ -56,6 +56,40 @@ def versions(
     return changes.select(*key, F.col(at).alias(start), F.lead(at).over(by_time).alias(end), *tracked, *kept)
 
 
+def changed_stretches(changed: DataFrame, versions: DataFrame, *, key: str, start: str, end: str) -> DataFrame:
+    """Where the change feed of a dimension says that another version may hold, or none: the key, `since` (null: always)
+    and `until` (exclusive, null: for ever). `versions` are those that are there now.
+
+    A version that came or went tells of its own time, the first one of all time before it too; one whose end moved
+    tells of the time between its ends.
+    """
+    first = versions.groupBy(key).agg(F.min(start).alias("_first"))
+    is_first = F.col("_first").isNull() | (F.col(start) <= F.col("_first"))
+    came_or_went = changed.where("_change_type IN ('insert', 'delete')").join(first, key, "left")
+    own = came_or_went.select(key, F.when(~is_first, F.col(start)).alias("since"), F.col(end).alias("until"))
+    moved = (
+        changed.where("_change_type LIKE 'update%'")
+        .groupBy(key, start)
+        .agg(F.min(end).alias("since"), F.max(end).alias("_last"), F.count_if(F.col(end).isNull()).alias("_open"))
+        .withColumn("until", F.when(F.col("_open") == 0, F.col("_last")))
+        .where(F.col("since").isNotNull() & ~F.col("since").eqNullSafe(F.col("until")))
+    )
+    return own.unionByName(moved.select(key, "since", "until")).distinct()
+
+
+def holding(versions: DataFrame, *, key: str, start: str, end: str) -> DataFrame:
+    """The versions with `since` and `until` (exclusive): between them each holds, the first one also at all times
+    before it; null is without end."""
+    first = F.min(start).over(Window.partitionBy(key)) == F.col(start)
+    return versions.withColumn("since", F.when(~first, F.col(start))).withColumn("until", F.col(end))
+
+
+def holds_at(moment: str) -> Column:
+    """Whether the moment lies between `since` and `until`."""
+    after = F.col("since").isNull() | (F.col(moment) >= F.col("since"))
+    return after & (F.col("until").isNull() | (F.col(moment) < F.col("until")))
+
+
 def _equal_to_previous(tracked: Sequence[str], window: WindowSpec) -> Column:
     # A struct is never null itself, so that the first row of a key, which has no previous one, differs.
     values = F.struct(*tracked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from music_lakehouse.resources.database import CatalogueDatabase
 from music_lakehouse.resources.files import Landing, ReferenceFiles
 from music_lakehouse.resources.kafka import KafkaResource
 from music_lakehouse.resources.lakehouse import LakehouseResource
@@ -21,6 +22,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             bootstrap_servers=settings.kafka_bootstrap_servers, topic_prefix=settings.kafka_topic_prefix
         ),
         "reference_files": ReferenceFiles(directory=str(settings.reference_root.absolute())),
+        "catalogue_database": CatalogueDatabase(),
         "landing": Landing(
             directory=str(settings.landing_root.absolute()),
             most_files={"heart_rate/recordings": settings.heart_rate_max_files_per_trigger},

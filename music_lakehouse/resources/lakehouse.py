@@ -26,16 +26,22 @@ class LakehouseResource(dg.ConfigurableResource):
         """The lake for light reads: takes no lock and starts no JVM."""
         return LakePaths(self.root)
 
+    def hold(self) -> LakeLock:
+        """Take the lake's lock for this run, where it hasn't it yet; starts no JVM. Raises LakeLockedError where
+        another run holds it."""
+        if self._lock is None:
+            lock = LakeLock(self.root)
+            lock.acquire(self._run_id, wait_seconds=self.lock_wait_seconds)
+            self._lock = lock
+        return self._lock
+
     @property
     def lake(self) -> Lake:
         """The lake for writing. Raises LakeLockedError where another run holds it."""
         if self._lake is None:
-            if self._lock is None:
-                lock = LakeLock(self.root)
-                lock.acquire(self._run_id, wait_seconds=self.lock_wait_seconds)
-                self._lock = lock
+            lock = self.hold()
             lake = Lake(self.root, self.spark.spark_session, self.spark.spark_config)
-            self._lock.add_children()
+            lock.add_children()
             self._lake = lake
         return self._lake
 

@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from music_lakehouse.defs.catalog import LANDED_PIPELINES, TABLES
+from music_lakehouse.defs.catalogue.assets import SOURCES as CATALOGUE
 from music_lakehouse.defs.customers.assets import SOURCES as CUSTOMERS
 from music_lakehouse.defs.heart_rate.assets import RECORDINGS
 from music_lakehouse.lakehouse.file_ingest import FileSource, ingest_files
@@ -20,6 +21,7 @@ from music_lakehouse.lakehouse.locks import LakeLock
 from music_lakehouse_tests.cli.conftest import Command
 from music_lakehouse_tests.defs.heart_rate.lakes import land as land_recordings
 from music_lakehouse_tests.defs.heart_rate.lakes import recording
+from music_lakehouse_tests.oracle.catalogue.examples import load, user
 from music_lakehouse_tests.oracle.customers.examples import customer, land
 
 
@@ -130,7 +132,8 @@ def test_one_pipeline_is_removed_and_everything_else_stays(
 
 @pytest.mark.usefixtures("lake")
 @pytest.mark.parametrize(
-    ("arguments", "said"), [(["songs"], "customers, heart_rate can"), (["customers", "--broker"], "leave out")]
+    ("arguments", "said"),
+    [(["songs"], "customers, heart_rate, catalogue can"), (["customers", "--broker"], "leave out")],
 )
 def test_what_cannot_be_removed_by_itself_is_said(command: Command, arguments: list[str], said: str) -> None:
     ran = command("reset", *arguments, "--yes")
@@ -155,3 +158,22 @@ def test_a_lake_behind_a_uri_is_removed_too(command: Command, lake: Path, monkey
     assert command("reset", "--yes").code == 0
 
     assert not [path for path in lake.rglob("*") if path.is_file()]
+
+
+def test_the_catalogues_tables_are_removed_and_its_files_are_taken_again(
+    command: Command, place: Path, lake: Path
+) -> None:
+    landing = place / "data" / "landing"
+    load(landing, "DimUser", 0, user(1, 0))
+    own = LANDED_PIPELINES["catalogue"]
+    source = CATALOGUE[own["bronze.catalogue_users"]]
+    written = Lake(str(lake), cast(SparkSession, None))
+    for table in own.values():
+        written.create(table)
+    ingest_files(written, source, landing)
+
+    ran = command("reset", "catalogue", "--yes")
+
+    assert f"Removed {len(own)} tables of {lake}" in ran.out
+    assert not set(find_tables(str(lake))) & set(own)
+    assert ingest_files(Lake(str(lake), written.spark), source, landing).rows == 1, "taken again"

@@ -183,6 +183,32 @@ def test_a_job_that_is_not_there_is_a_wrong_call_that_names_the_jobs(tmp_path: P
     assert re.search("there is no job streaming: jobs are .*audit.*streaming_pipeline", ran.error)
 
 
+def test_an_option_of_another_job_is_a_wrong_call(tmp_path: Path) -> None:
+    ran = Place(tmp_path, {}).run("run", "audit", "--full-refresh")
+
+    assert ran.code == 2
+    assert "audit has no such option: catalogue_pipeline has" in ran.error
+    assert "--full-refresh" in ran.error
+
+
+@pytest.mark.parametrize(
+    ("job", "options"),
+    [("catalogue_pipeline", ("--full-refresh",)), ("catalogue_key_scan", ("--allow-empty",))],
+)
+def test_without_a_database_the_catalogues_jobs_say_in_one_line_how_to_make_one(
+    tmp_path: Path, job: str, options: tuple[str, ...]
+) -> None:
+    ran = Place(tmp_path, {"CATALOGUE_DATABASE_URL": ""}).run("run", job, *options)
+
+    assert ran.code == 1
+    assert f"there is no catalogue database {tmp_path}/data/catalogue.db" in ran.error
+    assert "`music-lakehouse simulate catalogue` makes one" in ran.error
+    with dg.DagsterInstance.from_config(str(tmp_path / "data" / "dagster")) as instance:
+        [run] = instance.get_runs()
+    option = options[0].removeprefix("--").replace("-", "_")
+    assert f"'config': {{'{option}': True}}" in str(run.run_config)
+
+
 def test_a_run_that_fails_says_of_what_and_ends_with_exit_code_1(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 

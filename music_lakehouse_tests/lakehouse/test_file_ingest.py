@@ -25,6 +25,7 @@ from music_lakehouse.lakehouse.file_ingest import (
 )
 from music_lakehouse.lakehouse.file_ledger import FILES, LOADED, REPEATED, UNREADABLE, read_files, record_files
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.parquet_rows import parquet_rows
 from music_lakehouse.lakehouse.tables import Column, Table
 
 SHOPS = Table(
@@ -243,11 +244,6 @@ def test_a_lost_ledger_is_told_again_by_the_rows(lake: Lake, tmp_path: Path) -> 
     assert len(taken(lake)) == 4
 
 
-def parquet(content: bytes) -> pa.Table:
-    rows = pq.read_table(pa.BufferReader(content))
-    return rows.append_column("row_number", pa.array(range(1, rows.num_rows + 1), pa.int64()))
-
-
 def land_parquet(root: Path, name: str, hours: float, rows: dict[str, list[Any]]) -> None:
     content = pa.BufferOutputStream()
     pq.write_table(pa.table(rows), content)
@@ -264,7 +260,7 @@ def test_columns_may_come_go_and_change_their_types(lake: Lake, tmp_path: Path) 
         (Column("id", "BIGINT", "the item"), Column("price", "DOUBLE", "its price"), *FILE_COLUMNS),
         FILE_KEY,
     )
-    source = FileSource(table, "shops", "*.parquet", parquet, evolves=True)
+    source = FileSource(table, "shops", "*.parquet", parquet_rows, evolves=True)
     land_parquet(tmp_path, "a.parquet", 0, {"id": [1], "price": [1.5]})
     assert ingest_files(lake, source, tmp_path).new_columns == []
     land_parquet(tmp_path, "b.parquet", 1, {"id": [2], "price": [2.5], "colour": ["red"]})
@@ -281,6 +277,31 @@ def test_columns_may_come_go_and_change_their_types(lake: Lake, tmp_path: Path) 
         (None, None, None, '{"id": "four"}'),
     ]
     assert ingest_files(Lake(lake.root, lake.spark), source, tmp_path) == Ingested()
+
+
+def test_a_column_that_was_added_keeps_the_type_in_which_it_came_first(lake: Lake, tmp_path: Path) -> None:
+    table = Table("bronze", "items_raw", "One row an item.", (Column("id", "BIGINT", ""), *FILE_COLUMNS), FILE_KEY)
+    source = FileSource(table, "shops", "*.parquet", parquet_rows, evolves=True)
+    land_parquet(tmp_path, "a.parquet", 0, {"id": [1], "size": [7]})
+    land_parquet(tmp_path, "b.parquet", 1, {"id": [2], "size": ["8"]})
+    ingest_files(lake, source, tmp_path)
+    land_parquet(tmp_path, "c.parquet", 2, {"id": [3], "size": ["large"], "sold": [datetime(2024, 3, 1)]})
+    land_parquet(tmp_path, "d.parquet", 3, {"id": [4], "size": [9]})
+    land(tmp_path, "e.parquet", 4, "no Parquet")
+
+    report = ingest_files(Lake(lake.root, lake.spark), source, tmp_path)
+
+    assert (report.rescued, report.new_columns, report.unreadable) == (1, ["sold"], ["shops/e.parquet"])
+    assert "no whole Parquet file" in (read_files(lake, table)["shops/e.parquet"].problem or "")
+    found = lake.open(table)
+    assert found is not None
+    rows = found.to_pyarrow_table(columns=["id", "size", "sold", "_rescued_data"]).to_pylist()
+    assert sorted(tuple(row.values()) for row in rows) == [
+        (1, 7, None, None),
+        (2, 8, None, None),
+        (3, None, datetime(2024, 3, 1, tzinfo=timezone.utc), '{"size": "large"}'),
+        (4, 9, None, None),
+    ]
 
 
 @pytest.mark.slow

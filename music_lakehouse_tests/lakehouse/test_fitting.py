@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from datetime import date, datetime, timezone
+
 import pyarrow as pa
+import pytest
 
 from music_lakehouse.lakehouse.fitting import fitted
 
@@ -29,3 +32,38 @@ def test_what_does_not_fit_is_kept_as_text_and_the_rest_of_the_column_is_read() 
         (3, 0.5, None),
     ]
     assert fit(id=pa.array([[1]]), rescued=pa.array(["said"])) == [(None, None, '{"id": [1]}')]
+
+
+TIMES = pa.schema([("at", pa.timestamp("us", "UTC")), ("day", pa.date32()), ("rescued", pa.string())])
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2025-01-02 03:04:05.678", datetime(2025, 1, 2, 3, 4, 5, 678000, timezone.utc)),
+        ("2025-01-02T03:04:05.678901Z", datetime(2025, 1, 2, 3, 4, 5, 678901, timezone.utc)),
+        ("2025-01-02 03:04:05+02:00", datetime(2025, 1, 2, 1, 4, 5, 0, timezone.utc)),
+        ("2025-01-02", datetime(2025, 1, 2, tzinfo=timezone.utc)),
+    ],
+)
+def test_iso_text_becomes_a_time_and_a_date(text: str, moment: datetime) -> None:
+    rows = fitted(pa.table({"at": [text], "day": [text[:10]]}), TIMES, rescued="rescued")
+    assert rows.to_pylist() == [{"at": moment, "day": date(2025, 1, 2), "rescued": None}]
+
+
+@pytest.mark.parametrize("text", ["some day", "", "infinity", "99999-01-01", "2025-13-01"])
+def test_text_that_is_no_time_is_kept(text: str) -> None:
+    rows = fitted(pa.table({"at": [text, None], "day": ["2025-01-02", text]}), TIMES, rescued="rescued")
+    assert rows["at"].to_pylist() == [None, None]
+    assert rows["day"].to_pylist() == [date(2025, 1, 2), None]
+    assert rows["rescued"].to_pylist() == [f'{{"at": "{text}"}}', f'{{"day": "{text}"}}']
+
+
+def test_what_was_set_aside_before_is_kept_beside_what_does_not_fit() -> None:
+    before = pa.array(['{"price": "dear"}', '{"id": "x", "size": 1}', "no JSON", None])
+    assert [row[2] for row in fit(id=pa.array(["1", "two", "three", "four"]), rescued=before)] == [
+        '{"price": "dear"}',
+        '{"id": "two", "size": 1}',
+        '{"id": "three"}',
+        '{"id": "four"}',
+    ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from music_lakehouse.lakehouse import query as query_module
@@ -56,3 +57,12 @@ def test_a_query_that_names_no_such_column_is_refused(lake: Lake) -> None:
     lake.create(ITEMS)
     with pytest.raises(duckdb.Error, match="nowhere"):
         query(lake, "SELECT nowhere FROM {items}", items=ITEMS)
+
+
+def test_a_query_joins_the_lakes_tables_with_rows_that_are_here(lake: Lake) -> None:
+    lake.create(ITEMS)
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0), (2, "b", MONDAY, 1.0)), ITEMS)
+    found = query(
+        lake, "SELECT id FROM {items} SEMI JOIN {wanted} USING (id)", items=ITEMS, wanted=pa.table({"id": [2]})
+    )
+    assert found.to_pylist() == [{"id": 2}]

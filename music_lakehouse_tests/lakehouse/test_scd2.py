@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from pyspark.sql import SparkSession
 
-from music_lakehouse.lakehouse.scd2 import versions
+from music_lakehouse.lakehouse.scd2 import changed_stretches, holding, holds_at, versions
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -84,3 +84,46 @@ def test_what_is_kept_is_of_the_evidence_with_which_a_version_began(spark: Spark
         ("a", 1, 10, 40, 1.0, "first"),
         ("a", 1, 40, None, 2.0, "changed"),
     ]
+
+
+VERSIONS = "shop STRING, since_day INT, until_day INT"
+FIRST, SECOND = ("a", 1, 5), ("a", 5, None)
+
+
+def stretches(
+    spark: SparkSession, now: list[tuple[object, ...]], changed: list[tuple[object, ...]]
+) -> list[tuple[object, ...]]:
+    found = changed_stretches(
+        spark.createDataFrame(changed, f"{VERSIONS}, _change_type STRING"),
+        spark.createDataFrame(now, VERSIONS),
+        key="shop",
+        start="since_day",
+        end="until_day",
+    )
+    assert found.columns == ["shop", "since", "until"]
+    return sorted((tuple(row) for row in found.collect()), key=str)
+
+
+def test_a_version_that_came_or_went_tells_of_its_own_time_and_the_first_one_of_all_before(spark: SparkSession) -> None:
+    assert stretches(spark, [FIRST], [(*FIRST, "insert")]) == [("a", None, 5)]
+    assert stretches(spark, [FIRST, SECOND], [(*SECOND, "insert")]) == [("a", 5, None)]
+    assert stretches(spark, [SECOND], [(*FIRST, "delete")]) == [("a", None, 5)]
+    assert stretches(spark, [], [(*SECOND, "delete")]) == [("a", None, None)]
+
+
+def test_a_version_whose_end_moved_tells_of_the_time_between_its_ends(spark: SparkSession) -> None:
+    ended: list[tuple[object, ...]] = [("a", 1, None, "update_preimage"), ("a", 1, 5, "update_postimage")]
+    assert stretches(spark, [FIRST], ended) == [("a", 5, None)]
+    assert stretches(spark, [FIRST], [("a", 1, 9, "update_preimage"), ("a", 1, 5, "update_postimage")]) == [("a", 5, 9)]
+    assert stretches(spark, [FIRST], [(*FIRST, "update_preimage"), (*FIRST, "update_postimage")]) == []
+    assert stretches(spark, [SECOND], [(*SECOND, "update_preimage"), (*SECOND, "update_postimage")]) == []
+
+
+def test_a_version_holds_from_its_start_to_before_its_end_and_the_first_one_at_all_times_before(
+    spark: SparkSession,
+) -> None:
+    rows = spark.createDataFrame([("a", 1, 5), ("a", 7, None)], VERSIONS)
+    held = holding(rows, key="shop", start="since_day", end="until_day")
+    days = spark.createDataFrame([(day,) for day in (-9, 1, 4, 5, 7, 99)], "day INT")
+    found = days.join(held, holds_at("day"), "left").select("day", "since_day").collect()
+    assert sorted(map(tuple, found)) == [(-9, 1), (1, 1), (4, 1), (5, None), (7, 7), (99, 7)]

@@ -47,6 +47,20 @@ def test_a_run_holds_the_lake_from_its_first_use_to_its_end(spark: SparkSession,
     assert current_holder(str(tmp_path)) is None
 
 
+def test_a_run_may_hold_the_lake_before_spark_starts(tmp_path: Path) -> None:
+    @dg.op
+    def hold(lakehouse: LakehouseResource) -> None:
+        assert lakehouse.hold() is lakehouse.hold()
+        assert current_holder(str(tmp_path)) is not None
+
+    @dg.job(resource_defs={"lakehouse": resource(tmp_path)})
+    def holding() -> None:
+        hold()
+
+    assert holding.execute_in_process().success
+    assert current_holder(str(tmp_path)) is None
+
+
 @pytest.mark.spark
 def test_a_run_that_fails_gives_the_lake_back(spark: SparkSession, tmp_path: Path) -> None:
     del spark

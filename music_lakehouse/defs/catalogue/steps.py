@@ -1,0 +1,163 @@
+"""The keyed steps of the catalogue tables: which keys changes touch, and what is read for them.
+
+Of new landed rows only the keys count: what the database held of these is told anew from all their landed rows. So
+files may be read in any order and in any batches. Keys that are new lie behind those that are known, so that of the
+streams hardly more than the new rows is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, reduce
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from music_lakehouse.defs.catalogue.entities import ARTISTS, DATES, DIMENSIONS, ENTITIES, STREAMS, TRACKS, USERS, Entity
+from music_lakehouse.defs.catalogue.tables import BRONZE, DIM_DATE, DIMENSION_TABLES, FACT_STREAM, QUARANTINE, SILVER
+from music_lakehouse.defs.catalogue.transforms import rows, streams
+from music_lakehouse.defs.catalogue.transforms.history import versions
+from music_lakehouse.lakehouse.changes import Change, Changes
+from music_lakehouse.lakehouse.expectations import JUDGED
+from music_lakehouse.lakehouse.file_ingest import DATE_ADDED
+from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.query import query
+from music_lakehouse.lakehouse.ranges import Range
+from music_lakehouse.lakehouse.scd2 import changed_stretches
+from music_lakehouse.lakehouse.steps import Step
+from music_lakehouse.lakehouse.tables import Table
+from music_lakehouse.lakehouse.upsert import Written, make_equal
+
+
+def judged_changes(change: Change, entity: Entity) -> DataFrame:
+    """The landed rows that a change of bronze brought, judged; where few are expected, once for all that asks."""
+    return change.inserted_as(JUDGED, partial(rows.judged, entity=entity))
+
+
+def _update_quarantine(lake: Lake, changes: Changes) -> Written:
+    if changes.full:
+        every = (rows.refused(rows.judged(lake.read(BRONZE[e.name]), e), e) for e in ENTITIES)
+        return make_equal(lake, QUARANTINE, reduce(DataFrame.unionByName, every), delete=True)
+    found = {entity: changes.get(BRONZE[entity.name]) for entity in ENTITIES}
+    new = (rows.refused(judged_changes(c, entity), entity) for entity, c in found.items() if c is not None)
+    desired = reduce(DataFrame.unionByName, new)
+    since = desired.agg(F.unix_micros(F.min(DATE_ADDED))).collect()[0][0]
+    if since is None:
+        return Written()
+    may_be_there = F.col(DATE_ADDED) >= F.timestamp_micros(F.lit(since))
+    return make_equal(lake, QUARANTINE, desired, current=lake.read(QUARANTINE).where(may_be_there))
+
+
+def _follow_landed(
+    entity: Entity, table: Table, tell: Callable[[DataFrame, Entity], DataFrame], lake: Lake, changes: Changes
+) -> Written:
+    """Makes the table equal to what `tell` says of all valid landed rows, for the keys that new ones touch."""
+    landed = lake.read(BRONZE[entity.name])
+    change = changes.get(BRONZE[entity.name])
+    if change is None or changes.full:
+        return make_equal(lake, table, tell(rows.valid(rows.judged(landed, entity), entity), entity), delete=True)
+    keys = rows.valid(judged_changes(change, entity), entity).select(entity.key).distinct()
+    within = Range.of(keys, entity.key)
+    if within is None:
+        return Written()
+    concerned = partial(_concerned, keys=keys, within=within)
+    told = tell(rows.valid(rows.judged(concerned(landed), entity), entity), entity)
+    return make_equal(lake, table, told, current=concerned(lake.read(table)), within=within, delete=True)
+
+
+def _concerned(table: DataFrame, keys: DataFrame, within: Range) -> DataFrame:
+    """The table's rows of these keys."""
+    return table.where(within.predicate()).join(keys, within.column, "left_semi")
+
+
+def _update_dim_date(lake: Lake, changes: Changes) -> Written:
+    days, change = lake.read(SILVER[DATES]), changes.get(SILVER[DATES])
+    if change is None or changes.full:
+        return make_equal(lake, DIM_DATE, days, delete=True)
+    keys = change.rows.select(DATES.key).distinct()
+    within = Range.of(keys, DATES.key)
+    if within is None:
+        return Written()
+    current = _concerned(lake.read(DIM_DATE), keys, within)
+    return make_equal(lake, DIM_DATE, _concerned(days, keys, within), current=current, within=within, delete=True)
+
+
+def _update_fact_stream(lake: Lake, changes: Changes) -> Written:
+    dimensions = [lake.read(DIMENSION_TABLES[entity]) for entity in (USERS, TRACKS, ARTISTS)]
+    silver = lake.read(SILVER[STREAMS])
+    if changes.full:
+        return make_equal(lake, FACT_STREAM, streams.fact_streams(silver, *dimensions), delete=True)
+    keys = lake.spark.createDataFrame(_touched_streams(lake, changes)).persist()
+    try:
+        within = Range.of(keys, STREAMS.key)
+        if within is None:
+            return Written()
+        desired = streams.fact_streams(_concerned(silver, keys, within), *dimensions)
+        current = _concerned(lake.read(FACT_STREAM), keys, within)
+        return make_equal(lake, FACT_STREAM, desired, current=current, within=within, delete=True)
+    finally:
+        keys.unpersist()
+
+
+def _touched_streams(lake: Lake, changes: Changes) -> pa.Table:
+    """The stream_id of streams that changed, or for which another version of their user, track or artist may hold."""
+    found = []
+    change = changes.get(SILVER[STREAMS])
+    if change is not None:
+        found.append(change.rows.select(STREAMS.key).distinct().toArrow())
+    for entity in DIMENSIONS:
+        table = DIMENSION_TABLES[entity]
+        change = changes.get(table)
+        if change is not None:
+            stretches = changed_stretches(change.rows, lake.read(table), key=entity.key, start="start_at", end="end_at")
+            found.append(_streams_within(lake, entity, stretches.toArrow()))
+    schema = pa.schema([SILVER[STREAMS].arrow_schema.field(STREAMS.key)])
+    ids = pa.concat_tables([schema.empty_table(), *(each.cast(schema) for each in found)])
+    return ids.group_by(STREAMS.key).aggregate([])
+
+
+def _streams_within(lake: Lake, entity: Entity, stretches: pa.Table) -> pa.Table:
+    """The stream_id of the streams that fall into the stretches of time of their users, tracks or artists.
+
+    Few columns of all streams since the earliest stretch are looked at from here, rather than by Spark: mostly there
+    are few, as what changes begins now.
+    """
+    if not stretches.num_rows:
+        return pa.table({STREAMS.key: pa.array([], pa.int64())})
+    stretch = f"SELECT {entity.key}, since, until FROM {{stretches}}"
+    if entity is ARTISTS:
+        # Whatever artist a track has at some time: a stream too many is looked at in vain.
+        stretch = f"SELECT DISTINCT track_id, since, until FROM {{stretches}} JOIN {{tracks}} USING ({entity.key})"
+    key = TRACKS.key if entity is ARTISTS else entity.key
+    since = stretches["since"]
+    at_all = "true" if since.null_count else f"stream_timestamp >= '{pc.min(since).as_py().isoformat()}'"
+    sql = f"""
+        SELECT {STREAMS.key} FROM (SELECT * FROM {{streams}} WHERE {at_all}) AS s
+        SEMI JOIN ({stretch}) AS t ON s.{key} = t.{key}
+        AND (t.since IS NULL OR s.stream_timestamp >= t.since) AND (t.until IS NULL OR s.stream_timestamp < t.until)
+    """
+    return query(lake, sql, streams=SILVER[STREAMS], tracks=DIMENSION_TABLES[TRACKS], stretches=stretches)
+
+
+STEPS: dict[Table, Step] = {
+    step.table: step
+    for step in (
+        Step(QUARANTINE, tuple(BRONZE[entity.name] for entity in ENTITIES), _update_quarantine),
+        *(
+            Step(table, (BRONZE[entity.name],), partial(_follow_landed, entity, table, rows.latest))
+            for entity, table in SILVER.items()
+        ),
+        # Silver shows the last state only; what held between two loads the landed rows tell.
+        *(
+            Step(
+                table, (BRONZE[entity.name],), partial(_follow_landed, entity, table, versions), after=(SILVER[entity],)
+            )
+            for entity, table in DIMENSION_TABLES.items()
+        ),
+        Step(DIM_DATE, (SILVER[DATES],), _update_dim_date),
+        Step(FACT_STREAM, (SILVER[STREAMS], *DIMENSION_TABLES.values()), _update_fact_stream, reads_all=True),
+    )
+}
+"""The step of each table, by table, in an order in which they may run."""

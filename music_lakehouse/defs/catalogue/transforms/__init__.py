@@ -1,0 +1,1 @@
+"""Pure functions: DataFrame to DataFrame, no Dagster, nothing read or written."""

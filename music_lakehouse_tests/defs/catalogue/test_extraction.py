@@ -1,0 +1,198 @@
+"""What lands, as assets in process: no Spark."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from music_lakehouse.defs import shell
+from music_lakehouse.defs.catalogue.extraction import ExtractionConfig, extracted, known_keys, scanned
+from music_lakehouse.defs.failures import step_errors
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.locks import LakeLock
+from music_lakehouse.resources.build import build_resources
+from music_lakehouse.resources.database import CatalogueDatabase
+from music_lakehouse.resources.lakehouse import LakehouseResource
+from music_lakehouse.settings import Settings
+from music_lakehouse_tests.defs.catalogue.databases import Catalogue, at
+from music_lakehouse_tests.defs.run_results import figures, outcomes
+from music_lakehouse_tests.postgres import Postgres
+
+
+class Place:
+    """A lake of the test's own beside the catalogue, and the assets on them."""
+
+    def __init__(self, catalogue: Catalogue, root: Path, instance: dg.DagsterInstance) -> None:
+        self.catalogue, self.instance = catalogue, instance
+        self.settings = Settings(lakehouse_root=str(root / "lake"), landing_root=catalogue.landing)
+
+    def materialize(
+        self, asset: dg.AssetsDefinition = extracted, config: Mapping[str, Any] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        resources = {**build_resources(self.settings), "catalogue_database": CatalogueDatabase(patience_seconds=0.1)}
+        return dg.materialize(
+            [asset],
+            resources=resources,
+            instance=self.instance,
+            run_config={"ops": {asset.op.name: {"config": dict(config or {})}}},
+            raise_on_error=False,
+        )
+
+    def errors(self, result: dg.ExecuteInProcessResult) -> list[str]:
+        return [str(error) for error in step_errors(self.instance, result.run_id)]
+
+
+@pytest.fixture
+def place(catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setenv("CATALOGUE_DATABASE_URL", catalogue.url.get_secret_value())
+    # What passes by itself is tried again at once.
+    monkeypatch.setattr(shell, "FIRST_RETRY_SECONDS", 0.0)
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Place(catalogue, tmp_path, instance)
+
+
+def test_a_load_says_what_landed_of_each_table_and_a_full_refresh_lands_all_again(place: Place) -> None:
+    place.catalogue.user(1, 0)
+    place.catalogue.stream(1, 0)
+
+    first, second = (figures(place.materialize()) for _ in range(2))
+    again = figures(place.materialize(config={"full_refresh": True}))
+
+    users = [said["landing/catalogue/DimUser"] for said in (first, second, again)]
+    assert [(said["rows_read"], said["rows_inserted"], said["files"], said["full"]) for said in users] == [
+        (1, 1, 1, True),
+        (1, 0, 0, False),
+        (1, 1, 1, True),
+    ]
+    assert set(first) == {
+        f"landing/catalogue/{name}" for name in ("DimUser", "DimArtist", "DimTrack", "DimDate", "FactStream")
+    }
+    assert ExtractionConfig().full_refresh is False
+
+
+def test_columns_that_were_added_or_lost_are_told_and_warned_of(place: Place) -> None:
+    place.catalogue.user(1, 0)
+    checked = outcomes(place.materialize())
+    assert all(evaluation.passed for evaluation in checked.values())
+    place.catalogue.run('ALTER TABLE "DimUser" ADD COLUMN email TEXT', 'ALTER TABLE "DimUser" DROP COLUMN country')
+
+    result = place.materialize()
+
+    said = figures(result)["landing/catalogue/DimUser"]
+    assert (said["columns_added"], said["columns_lost"]) == ("email", "country")
+    check = outcomes(result)["landing/catalogue/DimUser", "columns_unchanged"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.metadata["columns_lost"].value == "country"
+    assert result.success
+
+
+def test_without_a_database_one_line_says_how_to_make_one(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "catalogue.db").unlink()
+
+    result = place.materialize()
+
+    [error] = place.errors(result)
+    assert not result.success
+    assert error.count("\n") == 0
+    assert f"there is no catalogue database {tmp_path}/catalogue.db" in error
+    assert "`music-lakehouse simulate catalogue` makes one" in error
+    assert not place.catalogue.landing.exists()
+
+
+def test_a_table_that_is_not_there_is_named_and_the_others_land(place: Place) -> None:
+    place.catalogue.stream(1, 0)
+    place.catalogue.run('DROP TABLE "DimUser"', 'DROP TABLE "DimTrack"')
+
+    result = place.materialize()
+
+    [error] = place.errors(result)
+    assert "DimUser: the database has no table of this name" in error
+    assert "DimTrack: the database has no table of this name" in error
+    assert figures(result)["landing/catalogue/FactStream"]["rows_inserted"] == 1
+    assert len(result.get_step_failure_events()) == 1, "to try again would be in vain"
+
+
+def test_a_database_that_is_locked_is_tried_again_and_nothing_is_lost(place: Place, tmp_path: Path) -> None:
+    place.catalogue.user(1, 0)
+    place.materialize()
+    place.catalogue.user(2, 1)
+    with closing(sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        result = place.materialize()
+        other.execute("ROLLBACK")
+
+    [error] = place.errors(result)
+    assert "is locked by another program" in error
+    retries = [e for e in result.all_events if e.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY]
+    assert len(retries) == shell.MOST_RETRIES
+    assert figures(place.materialize())["landing/catalogue/DimUser"]["rows_inserted"] == 1
+
+
+def test_a_server_that_is_down_is_tried_again_and_what_is_new_lands_when_it_is_up(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "FIRST_RETRY_SECONDS", 0.0)
+    catalogue = Catalogue(postgres.new_database(), tmp_path / "landing")
+    monkeypatch.setenv("CATALOGUE_DATABASE_URL", catalogue.url.get_secret_value())
+    catalogue.user(1, 0)
+    with dg.DagsterInstance.ephemeral() as instance:
+        place = Place(catalogue, tmp_path, instance)
+        postgres.stop()
+        try:
+            result = place.materialize()
+        finally:
+            postgres.start()
+        again = figures(place.materialize())
+
+        [error] = place.errors(result)
+        retries = [e for e in result.all_events if e.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY]
+    assert "does not answer" in error
+    assert len(retries) == shell.MOST_RETRIES
+    assert again["landing/catalogue/DimUser"]["rows_inserted"] == 1
+
+
+def test_while_another_run_holds_the_lake_nothing_lands(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.catalogue.user(1, 0)
+    monkeypatch.setattr(shell, "MOST_RETRIES", 0)
+    lock = LakeLock(place.settings.lake_uri)
+    lock.acquire("run-17")
+    resources = build_resources(place.settings)
+    held = LakehouseResource(spark=resources["spark"], root=place.settings.lake_uri, lock_wait_seconds=0.1)
+    try:
+        result = dg.materialize(
+            [extracted], resources={**resources, "lakehouse": held}, instance=place.instance, raise_on_error=False
+        )
+    finally:
+        lock.release()
+
+    [error] = place.errors(result)
+    assert "run-17" in error
+    assert not place.catalogue.landing.exists()
+
+
+def test_a_scan_lands_what_the_lake_does_not_know_and_tells_of_a_table_that_is_empty(place: Place) -> None:
+    place.catalogue.user(1, 0)
+    place.catalogue.stream(1, 0)
+
+    said = figures(place.materialize(scanned))
+
+    assert said["landing/catalogue_key_scan/DimUser"] | {"duration_seconds": 0} == {
+        "keys": 1,
+        "rows_deleted": 0,
+        "rows_updated": 1,
+        "files": 1,
+        "duration_seconds": 0,
+    }
+
+
+def test_of_a_lake_without_tables_nothing_is_known(tmp_path: Path) -> None:
+    for name in ("catalogue_users", "catalogue_dates"):
+        assert known_keys(LakePaths(str(tmp_path)), name).num_rows == 0
+    assert at(0) == "2025-01-01 00:00:00.000"
