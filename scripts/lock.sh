@@ -11,8 +11,8 @@ if [ ! -x $tools/bin/uv ]; then
 fi
 
 cp requirements.lock $tools/resolved
-$tools/bin/uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
-    --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links \
+$tools/bin/uv pip compile --quiet pyproject.toml --extra dashboard --extra dev --universal --python-version 3.10 \
+    --generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links \
     --custom-compile-command "make lock" "$@" --output-file $tools/resolved
 
 # An entry with extras comes a second time without them: pip before 23.3 doesn't see that name[extra]==1 pins name too.

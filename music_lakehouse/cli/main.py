@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from music_lakehouse.cli import accept_loss, audit, demo, dev, doctor, repair, replay, reset, run, sql, tables, versions
+from music_lakehouse.cli import (
+    accept_loss,
+    audit,
+    dashboard,
+    demo,
+    dev,
+    doctor,
+    repair,
+    replay,
+    reset,
+    run,
+    sql,
+    tables,
+    versions,
+)
 from music_lakehouse.cli.broker import broker
 from music_lakehouse.cli.console import note
 from music_lakehouse.cli.errors import FAILED, exit_code, one_line
@@ -20,6 +34,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", epilog="Example
 
 app.command(epilog=demo.EXAMPLE)(demo.demo)
 app.command(epilog=dev.EXAMPLE)(dev.dev)
+app.command(epilog=dashboard.EXAMPLE)(dashboard.dashboard)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(broker, name="broker")
 app.add_typer(simulate, name="simulate")

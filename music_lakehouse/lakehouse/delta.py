@@ -50,6 +50,22 @@ def dataset(table: DeltaTable, uri: str, *, pruned_by: list[tuple[str, str, Any]
     return table.to_pyarrow_dataset(filesystem=local, file_pruning_predicate=pruned_by)
 
 
+def local_files(table: DeltaTable, uri: str) -> list[str] | None:
+    """The paths of the Parquet files that hold the rows of the table at `uri`, with the values of partitions in the
+    names of their directories; None where it takes more to read it, such as an object store or deletion vectors."""
+    if "://" in uri or table.protocol().min_reader_version > 1:
+        return None
+    partitions = table.metadata().partition_columns
+    actions = pa.table(table.get_add_actions(flatten=True)).select(["path", *(f"partition.{c}" for c in partitions)])
+    paths, *values = (column.to_pylist() for column in actions.columns)
+    for column, of_files in zip(partitions, values, strict=True):
+        if any(f"{column}={value}" not in path.split("/") for path, value in zip(paths, of_files, strict=True)):
+            return None
+    files = [f"{uri}/{path}" for path in paths]
+    # What stands for other characters, in a log or in a pattern of files.
+    return None if any(set(file) & set("%*?[") for file in files) else files
+
+
 def uncommented(rows: pa.Table) -> pa.Table:
     """The rows without what their schema says beside names and types: delta-rs refuses to add rows to a table whose
     columns have other comments."""

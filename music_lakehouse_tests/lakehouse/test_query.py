@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+from datetime import date, datetime, timezone
+from pathlib import Path
+
 import duckdb
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
+from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse import query as query_module
 from music_lakehouse.lakehouse.days import Days
-from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.query import query, summarized
+from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, items
 
 COUNTED = "SELECT place, count(*) AS n, count(DISTINCT price) AS prices FROM {items} GROUP BY place ORDER BY place"
 
-pytestmark = pytest.mark.spark
 
-
+@pytest.mark.spark
 def test_a_query_sees_the_tables_that_it_names_as_they_are_now(lake: Lake) -> None:
     assert query(lake, COUNTED, items=ITEMS).num_rows == 0, "no table yet"
     lake.create(ITEMS)
@@ -25,6 +30,7 @@ def test_a_query_sees_the_tables_that_it_names_as_they_are_now(lake: Lake) -> No
     assert query(lake, COUNTED, items=ITEMS).to_pylist()[0] == {"place": "a", "n": 3, "prices": 2}
 
 
+@pytest.mark.spark
 def test_a_query_says_the_same_here_and_in_spark(lake: Lake) -> None:
     lake.create(ITEMS)
     lake.append(items(lake.spark, (1, "a", MONDAY, 0.5), (2, "b", MONDAY, 1.0), (3, None, MONDAY, 1.0)), ITEMS)
@@ -33,6 +39,7 @@ def test_a_query_says_the_same_here_and_in_spark(lake: Lake) -> None:
     assert {tuple(row) for row in in_spark} == {tuple(row.values()) for row in here}
 
 
+@pytest.mark.spark
 def test_a_query_sees_only_the_rows_that_fulfil_its_condition(lake: Lake) -> None:
     lake.create(ITEMS)
     lake.append(items(lake.spark, (1, "a", MONDAY, 1.0), (2, "a", TUESDAY, 1.0), (3, "b", TUESDAY, 1.0)), ITEMS)
@@ -43,6 +50,7 @@ def test_a_query_sees_only_the_rows_that_fulfil_its_condition(lake: Lake) -> Non
     }
 
 
+@pytest.mark.spark
 def test_a_summary_is_the_same_whoever_computes_it(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.create(ITEMS)
     lake.append(items(lake.spark, (1, "a", MONDAY, 0.5), (2, "b", TUESDAY, 1.0), (3, "b", TUESDAY, 2.0)), ITEMS)
@@ -53,12 +61,14 @@ def test_a_summary_is_the_same_whoever_computes_it(lake: Lake, monkeypatch: pyte
     assert [tuple(row) for row in here] == [tuple(row) for row in in_spark] == [("b", 2, 2)]
 
 
+@pytest.mark.spark
 def test_a_query_that_names_no_such_column_is_refused(lake: Lake) -> None:
     lake.create(ITEMS)
     with pytest.raises(duckdb.Error, match="nowhere"):
         query(lake, "SELECT nowhere FROM {items}", items=ITEMS)
 
 
+@pytest.mark.spark
 def test_a_query_joins_the_lakes_tables_with_rows_that_are_here(lake: Lake) -> None:
     lake.create(ITEMS)
     lake.append(items(lake.spark, (1, "a", MONDAY, 1.0), (2, "b", MONDAY, 1.0)), ITEMS)
@@ -66,3 +76,116 @@ def test_a_query_joins_the_lakes_tables_with_rows_that_are_here(lake: Lake) -> N
         lake, "SELECT id FROM {items} SEMI JOIN {wanted} USING (id)", items=ITEMS, wanted=pa.table({"id": [2]})
     )
     assert found.to_pylist() == [{"id": 2}]
+
+
+EVERY_TYPE = Table(
+    layer="gold",
+    name="every_type",
+    description="One row a number.",
+    columns=(
+        Column("number", "BIGINT", "the key"),
+        Column("text", "STRING", "text"),
+        Column("moment", "TIMESTAMP", "a time, UTC"),
+        Column("amount", "DECIMAL(15,2)", "an amount"),
+        Column("names", "ARRAY<STRING>", "names"),
+        Column("day", "DATE", "a day"),
+        Column("place", "STRING", "where"),
+    ),
+    key=("number",),
+    partition_by=("day", "place"),
+)
+MOMENT = datetime(2026, 11, 21, 23, 59, 59, 123000, timezone.utc)
+
+
+def row(number: int, place: str | None = "here") -> dict[str, object]:
+    return {
+        "number": number,
+        "text": f"text {number}",
+        "moment": MOMENT,
+        "amount": None,
+        "names": ["a", None],
+        "day": date(2026, 11, 20 + number % 2),
+        "place": place,
+    }
+
+
+def write(lake: LakePaths, *rows: dict[str, object]) -> DeltaTable:
+    table = pa.Table.from_pylist(list(rows), schema=EVERY_TYPE.arrow_schema)
+    write_deltalake(lake.path(EVERY_TYPE), table, mode="append", partition_by=list(EVERY_TYPE.partition_by))
+    found = lake.open(EVERY_TYPE)
+    assert found is not None
+    return found
+
+
+ALL = "SELECT * FROM {rows} ORDER BY number"
+
+
+def test_rows_come_out_as_they_were_declared_whoever_reads_the_files(tmp_path: Path) -> None:
+    here, by_uri = LakePaths(str(tmp_path)), LakePaths(tmp_path.as_uri())
+    rows = [row(number) for number in range(4)]
+    write(here, *rows[:2])
+    found = write(here, *rows[2:])
+
+    assert len(delta.local_files(found, here.path(EVERY_TYPE)) or []) == 4
+    assert delta.local_files(found, by_uri.path(EVERY_TYPE)) is None
+    assert query(here, ALL, rows=EVERY_TYPE).to_pylist() == rows
+    assert query(by_uri, ALL, rows=EVERY_TYPE).to_pylist() == rows
+    assert query(here, ALL, rows=EVERY_TYPE).schema == query(by_uri, ALL, rows=EVERY_TYPE).schema
+
+
+@pytest.mark.parametrize("place", ["a b", "c:d/e%", "ü", None, "x=y", "[a-z]*"])
+def test_values_of_partitions_that_paths_spell_otherwise_are_right(tmp_path: Path, place: str | None) -> None:
+    lake = LakePaths(str(tmp_path / "Müller's lake, old"))
+    write(lake, row(1), row(2, place))
+
+    assert query(lake, ALL, rows=EVERY_TYPE).to_pylist() == [row(1), row(2, place)]
+
+
+def test_rows_that_were_removed_are_not_seen(tmp_path: Path) -> None:
+    lake = LakePaths(str(tmp_path))
+    found = write(lake, row(1), row(2))
+    found.delete("number = 1")
+    assert query(lake, ALL, rows=EVERY_TYPE).to_pylist() == [row(2)]
+    found.delete()
+    assert query(lake, ALL, rows=EVERY_TYPE).to_pylist() == []
+
+
+@pytest.mark.parametrize("wide_first", [True, False])
+def test_files_may_have_more_columns_than_were_declared(tmp_path: Path, wide_first: bool) -> None:
+    lake = LakePaths(str(tmp_path))
+    narrow = pa.Table.from_pylist([row(1)], schema=EVERY_TYPE.arrow_schema)
+    wide = pa.Table.from_pylist([row(2)], schema=EVERY_TYPE.arrow_schema)
+    wide = wide.append_column("more", pa.array(["more"]))
+    for rows in (wide, narrow) if wide_first else (narrow, wide):
+        write_deltalake(
+            lake.path(EVERY_TYPE), rows, mode="append", schema_mode="merge", partition_by=list(EVERY_TYPE.partition_by)
+        )
+
+    assert query(lake, "SELECT number, text, place FROM {rows} ORDER BY number", rows=EVERY_TYPE).to_pylist() == [
+        {"number": number, "text": f"text {number}", "place": "here"} for number in (1, 2)
+    ]
+
+
+def test_a_query_takes_parameters_as_values(tmp_path: Path) -> None:
+    lake = LakePaths(str(tmp_path))
+    write(lake, row(1), row(2, "' OR true --"))
+    named = "SELECT number FROM {rows} WHERE place = $place AND moment <= $until"
+
+    def numbers(place: str, until: datetime) -> list[int]:
+        answer = query(lake, named, parameters={"place": place, "until": until}, rows=EVERY_TYPE)
+        return [found["number"] for found in answer.to_pylist()]
+
+    assert numbers("' OR true --", MOMENT) == [2]
+    assert numbers("here", MOMENT) == [1]
+    assert numbers("here", MOMENT.replace(hour=0)) == []
+
+
+def test_times_are_utc_wherever_the_machine_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    lake = LakePaths(str(tmp_path))
+    write(lake, row(1))
+
+    [told] = query(
+        lake, "SELECT hour(moment) AS hour, CAST(moment AS DATE) AS day FROM {rows}", rows=EVERY_TYPE
+    ).to_pylist()
+    assert told == {"hour": 23, "day": MOMENT.date()}

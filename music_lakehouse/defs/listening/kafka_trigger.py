@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from music_lakehouse.defs.listening.backlogs import Backlog
 from music_lakehouse.defs.triggers import Due, EndedRun, NotDue, decide_run
-from music_lakehouse.lakehouse.kafka import Topic
-
-
-@dataclass(frozen=True)
-class Backlog:
-    """What a topic holds that its raw table lacks: `unread` messages, and whether messages are `lost`, which a run is
-    to say."""
-
-    event: str
-    topic: Topic
-    unread: int
-    lost: bool = False
-
-    @property
-    def offsets(self) -> str:
-        """The topic's identity and end, as text: `<topic id> 0:12 1:30`."""
-        ends = " ".join(f"{partition}:{end}" for partition, end in sorted(self.topic.end_offsets.items()))
-        return f"{self.topic.topic_id} {ends}"
 
 
 def offset_tags(backlogs: Sequence[Backlog]) -> dict[str, str]:

@@ -6,19 +6,14 @@ import dagster as dg
 
 from music_lakehouse.defs.job_runs import ended_runs, look_at_job, request_run
 from music_lakehouse.defs.listening.assets import kafka_topic_key
+from music_lakehouse.defs.listening.backlogs import Backlog, find_backlogs
 from music_lakehouse.defs.listening.jobs import streaming_pipeline
-from music_lakehouse.defs.listening.kafka_trigger import Backlog, decide, offset_tags
-from music_lakehouse.defs.listening.tables import RAW
+from music_lakehouse.defs.listening.kafka_trigger import decide, offset_tags
 from music_lakehouse.defs.triggers import NotDue
-from music_lakehouse.lakehouse import kafka_positions
-from music_lakehouse.lakehouse.kafka import BrokerUnavailableError, describe_topics, newest_message_time
-from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.kafka import BrokerUnavailableError, newest_message_time
 from music_lakehouse.resources.kafka import KafkaResource
 from music_lakehouse.resources.lakehouse import LakehouseResource
 from music_lakehouse.settings import Settings
-
-# With this the tick answers within five seconds, also where no broker does.
-BROKER_SECONDS = 4.0
 
 
 @dg.sensor(
@@ -67,23 +62,6 @@ def kafka_observation_sensor(
         asset_events=observations,
         skip_reason=f"observed {len(observations)} topics: {unread} messages that raw lacks",
     )
-
-
-def find_backlogs(lake: LakePaths, settings: Settings) -> tuple[list[Backlog], list[str]]:
-    """What each topic holds that its raw table lacks, and the names of topics that don't exist.
-
-    Raises BrokerUnavailableError where no broker answers within four seconds.
-    """
-    topics = describe_topics(settings, settings.topics.values(), timeout_seconds=BROKER_SECONDS)
-    backlogs = []
-    for event, name in settings.topics.items():
-        if name in topics:
-            topic, table = topics[name], RAW[event]
-            starts = kafka_positions.starting_offsets(lake, table, topic)
-            unread = sum(end - starts[partition] for partition, end in topic.end_offsets.items())
-            lost = bool(kafka_positions.find_losses(lake, table, topic))
-            backlogs.append(Backlog(event, topic, unread, lost))
-    return backlogs, [name for name in settings.topics.values() if name not in topics]
 
 
 def _observation(settings: Settings, backlog: Backlog) -> dg.AssetObservation:

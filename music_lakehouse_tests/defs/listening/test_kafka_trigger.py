@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from music_lakehouse.defs.listening.kafka_trigger import Backlog, decide, offset_tags
+from music_lakehouse.defs.listening.backlogs import Backlog
+from music_lakehouse.defs.listening.kafka_trigger import decide, offset_tags
 from music_lakehouse.defs.triggers import (
     GRACE_SECONDS,
     Due,

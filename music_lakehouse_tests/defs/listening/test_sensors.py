@@ -18,7 +18,8 @@ from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOr
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from music_lakehouse.defs import triggers
-from music_lakehouse.defs.listening.sensors import find_backlogs, kafka_observation_sensor, kafka_sensor
+from music_lakehouse.defs.listening.backlogs import find_backlogs
+from music_lakehouse.defs.listening.sensors import kafka_observation_sensor, kafka_sensor
 from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.lakehouse.kafka import describe_topics, ensure_topics, newest_message_time
 from music_lakehouse.lakehouse.kafka_positions import accept_losses, record_read_up_to
