@@ -42,8 +42,6 @@ check: setup ## lint, format, types, Dagster's definitions
 
 bench: setup ## measure, and write docs/benchmarks.md
 	@$(BIN)/python -m music_lakehouse_tests.benchmarks
-	@$(BIN)/python -m music_lakehouse_tests.benchmarks.heart_rate
-	@$(BIN)/python -m music_lakehouse_tests.benchmarks.catalogue
 
 lock: ## requirements.lock anew; UPGRADE=--upgrade renews the pins that are there
 	@scripts/lock.sh $(UPGRADE)

@@ -30,6 +30,13 @@ LANDED_PIPELINES: Mapping[str, Mapping[str, Table]] = {
 }
 """The tables of the pipelines whose whole source is still there after it was read, by pipeline: they can be removed and
 made anew by themselves."""
+QUARANTINES: Mapping[str, Table] = {
+    pipeline: table
+    for pipeline, tables in {"streaming": LISTENING_TABLES, **LANDED_PIPELINES}.items()
+    for table in tables.values()
+    if "reasons" in table.column_names
+}
+"""The table of what each pipeline refused, by pipeline."""
 WRITTEN_WITH: Mapping[Table, Sequence[Table]] = {QUARANTINE: tuple(BRONZE.values())}
 """The tables that are written with others, by the steps of these."""
 CHECKS: Mapping[Table, Sequence[Check]] = {

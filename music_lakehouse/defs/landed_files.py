@@ -16,7 +16,7 @@ from music_lakehouse.defs.shell import (
     version_of,
 )
 from music_lakehouse.lakehouse.changes import Change
-from music_lakehouse.lakehouse.expectations import JUDGED, RuleResult, count_failures, results
+from music_lakehouse.lakehouse.expectations import RuleResult, count_failures, results
 from music_lakehouse.lakehouse.file_ingest import FileSource, ingest_files, waiting_files
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.tables import Column, Table
@@ -47,15 +47,15 @@ def landing_spec(path: str, description: str, table: Table, *, kind: str, column
 def build_landed_tables(
     name: str,
     sources: Mapping[Table, FileSource],
-    judged: Mapping[Table, Callable[[DataFrame], DataFrame]],
+    judged: Mapping[Table, Callable[[Change], DataFrame]],
     *,
     description: str,
     also_from: Callable[[Table], Iterable[dg.AssetKey]] = lambda table: (),
     bytes_a_row: int = _BYTES_A_ROW,
 ) -> dg.AssetsDefinition:
-    """The tables as assets that take the files of their sources, each once. `judged` marks the rows of each table that
-    has rules with those that they break, which are its checks. `also_from` says what else lets files land in the
-    table's directory; a row takes `bytes_a_row` of a file at least."""
+    """The tables as assets that take the files of their sources, each once. `judged` gives, of each table that has
+    rules, the rows that a change brought, marked with those that they break, which are its checks. `also_from` says
+    what else lets files land in the table's directory; a row takes `bytes_a_row` of a file at least."""
 
     @dg.multi_asset(
         name=name,
@@ -74,14 +74,18 @@ def build_landed_tables(
         lake = lakehouse.lake
 
         def take(table: Table) -> dg.MaterializeResult:
-            before = version_of(lake, table)
+            before, was_empty = version_of(lake, table), lake.rows(table) == 0
             taken = ingest_files(lake, landing.limited(sources[table]), landing.path)
             return materialized(
                 context,
                 lake,
                 table,
                 before=before,
-                rule_results=_judge_new(lake, table, before, judged.get(table)),
+                rule_results=(
+                    _judge(lake, table, None if was_empty else before, judged)
+                    if taken.rows
+                    else results(RULES.get(table, ()), {})
+                ),
                 metadata={
                     "rows_inserted": taken.rows,
                     "rows_rescued": taken.rescued,
@@ -102,14 +106,12 @@ def build_landed_tables(
     return landed
 
 
-def _judge_new(
-    lake: Lake, table: Table, before: int, judged: Callable[[DataFrame], DataFrame] | None
+def _judge(
+    lake: Lake, table: Table, since: int | None, judged: Mapping[Table, Callable[[Change], DataFrame]]
 ) -> list[RuleResult]:
-    """How the rules fare over the rows that were added after the version."""
+    """How the rules fare over the rows that were added after the version; None: over all."""
     state = lake.state(table)
-    if judged is None:
+    if state is None or table not in judged:
         return []
-    if state is None or state.version == before:
-        return results(RULES[table], {})
-    rows = Change(lake, table, state, before).inserted_as(JUDGED, judged)
+    rows = judged[table](Change(lake, table, state, since))
     return results(RULES[table], rows.agg(*count_failures(RULES[table])).collect()[0].asDict())

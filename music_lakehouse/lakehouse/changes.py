@@ -85,10 +85,10 @@ class Change:
         """Only rows that were added, without the change type."""
         return self.rows.where(F.col(CHANGE_TYPE) == "insert").drop(CHANGE_TYPE)
 
-    def inserted_as(self, name: str, transform: Callable[[DataFrame], DataFrame]) -> DataFrame:
-        """What the transform, which the name stands for, makes of `inserted`; where few rows are expected, once for all
-        that asks."""
-        if self.full or not self.lake.small:
+    def inserted_as(self, name: str, transform: Callable[[DataFrame], DataFrame], *, many: bool = False) -> DataFrame:
+        """What the transform, which the name stands for, makes of `inserted`; where few rows are expected, and else if
+        `many` says so, once for all that asks in a run."""
+        if not many and (self.full or not self.lake.small):
             return transform(self.inserted)
         return self.lake.shared(f"{name} {self}", lambda: transform(self.inserted))
 

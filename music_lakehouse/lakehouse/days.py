@@ -9,6 +9,8 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from music_lakehouse.lakehouse.ranges import qualified
+
 
 @dataclass(frozen=True)
 class Days:
@@ -34,8 +36,7 @@ class Days:
 
     def predicate(self, alias: str | None = None, *, quote: str = "`") -> str:
         """The days as an SQL predicate with literals; `quote` is what names are put in: Spark's, or that of others."""
-        column = f"{quote}{self.column}{quote}"
-        name = f"{alias}.{column}" if alias else column
+        name = qualified(self.column, alias, quote)
         ranges = (f"({name} >= '{first}' AND {name} < '{last + timedelta(days=1)}')" for first, last in self.ranges)
         return " OR ".join(ranges) or "false"
 

@@ -21,7 +21,9 @@ from music_lakehouse.lakehouse.tables import Table
 
 MOST_ROWS_OF_A_SMALL_CHANGE = 50_000
 MOST_ROWS_AT_ONCE = 50_000
-"""Rows that are fetched and committed without Spark."""
+"""Rows of a small change that are fetched and committed without Spark."""
+MOST_ROWS_COMMITTED_HERE = 500_000
+"""Rows of a large change that are: Spark computes them faster than it writes them into a table."""
 SMALL_CHANGE = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "1",
@@ -35,6 +37,8 @@ LARGE_CHANGE = {
     "spark.sql.files.minPartitionNum": str(os.cpu_count() or 2),
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
+    # A row that changes has its file written anew.
+    "spark.sql.files.maxRecordsPerFile": "250000",
     # Java doesn't compile a longer method: Spark splits it then.
     "spark.sql.codegen.hugeMethodLimit": "8000",
 }

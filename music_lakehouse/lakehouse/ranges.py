@@ -28,6 +28,11 @@ class Range:
 
     def predicate(self, alias: str | None = None, *, quote: str = "`") -> str:
         """The range as an SQL predicate with literals; `quote` is what names are put in: Spark's, or that of others."""
-        column = f"{quote}{self.column}{quote}"
-        name = f"{alias}.{column}" if alias else column
+        name = qualified(self.column, alias, quote)
         return f"{name} >= {self.first} AND {name} <= {self.last}"
+
+
+def qualified(column: str, alias: str | None, quote: str) -> str:
+    """The column's name in SQL, in quotes, of the table that goes by the alias where one is given."""
+    name = f"{quote}{column}{quote}"
+    return f"{alias}.{name}" if alias else name

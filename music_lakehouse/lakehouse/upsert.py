@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from uuid import uuid4
@@ -14,8 +14,9 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.days import Days
-from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, Lake, conform
+from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, MOST_ROWS_COMMITTED_HERE, Lake, conform
 from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Table
@@ -94,20 +95,20 @@ def make_equal(
         changed = conform(desired, table).withColumn(OPERATION, F.lit("insert"))
     else:
         changed = difference(desired, current, table, delete=delete)
-    # Where few are expected there are hardly ever more: what is asked for once need not be kept.
-    few = _few(changed) if lake.small else None
-    if few is not None:
-        return _commit(lake, table, few, within)
+    if lake.small:
+        # Where few are expected there are hardly ever more: what is asked for once need not be kept.
+        few = changed.limit(MOST_ROWS_AT_ONCE + 1).toArrow()
+        if few.num_rows <= MOST_ROWS_AT_ONCE:
+            return _commit(lake, table, few, within)
     changed = changed.persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        few = None if lake.small else _few(changed)
-        if few is not None:
-            return _commit(lake, table, few, within)
-        counts = {row[OPERATION]: row["count"] for row in changed.groupBy(OPERATION).count().collect()}
-        written = Written(counts.get("insert", 0), counts.get("update", 0), counts.get("delete", 0))
+        counts = Counter({row[OPERATION]: row["count"] for row in changed.groupBy(OPERATION).count().collect()})
+        if counts.total() <= MOST_ROWS_COMMITTED_HERE:
+            return _commit(lake, table, changed.toArrow(), within)
+        written = _written(counts)
         if written.updated or written.deleted:
             _merge(lake, table, changed, within)
-        elif written.inserted:
+        else:
             lake.append(changed.drop(OPERATION), table)
         return written
     finally:
@@ -118,10 +119,12 @@ def make_equal_in_order(lake: Lake, table: Table, desired: DataFrame, order: Seq
     """Make a short table equal to `desired`, its rows in this order in one file, as they are read then. Where anything
     differs it is written as a whole, in one commit; else nothing is."""
     lake.create(table)
-    rows = conform(desired, table).orderBy(*order).toArrow().cast(table.arrow_schema)
-    known = lake.present(table).to_pyarrow_table().select(table.column_names).cast(table.arrow_schema)
-    if rows.equals(known):
-        return Written()
+    rows = delta.uncommented(conform(desired, table).orderBy(*order).toArrow().cast(table.arrow_schema))
+    known = rows.schema.empty_table()
+    if not lake.is_replaced(table):
+        known = lake.present(table).to_pyarrow_table().select(table.column_names).cast(rows.schema)
+        if rows.equals(known):
+            return Written()
     write_deltalake(lake.present(table), rows, mode="overwrite")
     now, before = ({tuple(row[key] for key in table.key): row for row in each.to_pylist()} for each in (rows, known))
     both = now.keys() & before.keys()
@@ -129,16 +132,14 @@ def make_equal_in_order(lake: Lake, table: Table, desired: DataFrame, order: Seq
     return Written(len(now) - len(both), updated, len(before) - len(both))
 
 
-def _few(changed: DataFrame) -> pa.Table | None:
-    """The rows, where they can be committed at once; None where they are more."""
-    rows = changed.limit(MOST_ROWS_AT_ONCE + 1).toArrow()
-    return rows if rows.num_rows <= MOST_ROWS_AT_ONCE else None
+def _written(counts: Mapping[str, int]) -> Written:
+    return Written(counts["insert"], counts["update"], counts["delete"])
 
 
 def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | Moments | Range | None) -> Written:
-    """Write few changed rows through delta-rs: for these Spark's own MERGE is all planning."""
-    counts = Counter(changed[OPERATION].to_pylist())
-    written = Written(counts["insert"], counts["update"], counts["delete"])
+    """Write changed rows, none or not very many, through delta-rs: of a few Spark's own MERGE is all planning, and of
+    more it takes several times as long."""
+    written = _written(Counter(changed[OPERATION].to_pylist()))
     if written.updated or written.deleted:
         _merge_few(lake, table, changed, within)
     elif written.inserted:

@@ -1,4 +1,8 @@
-"""`make bench`: the platform beside its yardsticks. Options: --events, --increments, --ways, --seed."""
+"""`make bench`: the platform beside its yardsticks, and its pipelines of other sources than Kafka.
+
+Options: --events, --increments, --ways, --sources, --seed. `--events` without a number leaves the streams out; a source
+may have a size, as in `--sources customers=0.2`, the scale of TPC-H.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,17 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic import SecretStr
 
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 from music_lakehouse.simulator.reference import write_reference
 from music_lakehouse_tests.benchmarks import report
+from music_lakehouse_tests.benchmarks.sources import SOURCES, Source
 from music_lakehouse_tests.benchmarks.workload import EVENTS_A_DAY, Workload
 
 INCREMENT = 10_000
@@ -24,20 +32,15 @@ REPOSITORY = Path(__file__).parents[2]
 class Way:
     """A measured process, which is told piece by piece what to do."""
 
-    def __init__(self, kind: str, root: Path, settings: Settings, reference: Path) -> None:
+    def __init__(self, kind: str, root: Path, environment: Mapping[str, str]) -> None:
+        """`kind` as `measure` takes it; `environment` beside this process's own, and a lake of its own."""
         directory = root / kind
         directory.mkdir()
-        environment = {
-            **os.environ,
-            "LAKEHOUSE_ROOT": str(directory / "lake"),
-            "REFERENCE_ROOT": str(reference),
-            "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-        }
         self.kind = kind
         with (root / f"{kind}.log").open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "music_lakehouse_tests.benchmarks.measure", kind, str(directory)],
-                env=environment,
+                env={**os.environ, "LAKEHOUSE_ROOT": str(directory / "lake"), **environment},
                 cwd=REPOSITORY,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -55,7 +58,7 @@ class Way:
         if not line:
             raise RuntimeError(f"the process of {self.kind} ended; its log is {self._log}")
         measured: dict[str, Any] = json.loads(line)
-        print(f"{self.kind:10} {order:6} {measured['seconds']:8.1f} s", flush=True)
+        print(f"{self.kind:18} {order:6} {measured['seconds']:8.1f} s", flush=True)
         return measured
 
     def stop(self) -> None:
@@ -70,6 +73,10 @@ def measure(events: int, increments: int, ways: list[str], seed: int) -> list[re
     root = Path(tempfile.mkdtemp(prefix="music-lakehouse-bench-"))
     port = free_port()
     settings = Settings(kafka_bootstrap_servers=f"127.0.0.1:{port}")
+    environment = {
+        "REFERENCE_ROOT": str(root / "reference"),
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+    }
     write_reference(root / "reference")
     with EmbeddedBroker(root / "broker", port):
         workload = Workload(settings, days=events // EVENTS_A_DAY + 1, seed=seed)
@@ -78,13 +85,14 @@ def measure(events: int, increments: int, ways: list[str], seed: int) -> list[re
         try:
             first = {}
             for kind in ways:
-                started.append(Way(kind, root, settings, root / "reference"))
+                kind_of_process = "streaming_pipeline" if kind == "platform" else kind
+                started.append(Way(kind_of_process, root, environment))
                 first[kind] = started[-1].run("first")
             again: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ways}
             for _ in range(increments):
                 workload.send(INCREMENT)
-                for way in started:
-                    again[way.kind].append(way.run("again"))
+                for kind, way in zip(ways, started, strict=True):
+                    again[kind].append(way.run("again"))
         finally:
             for way in started:
                 way.stop()
@@ -101,17 +109,63 @@ def measure(events: int, increments: int, ways: list[str], seed: int) -> list[re
     ]
 
 
+def measure_source(source: Source, size: float, increments: int, seed: int) -> report.Loaded:
+    """One full load of a history of this size, and increments after it, in a process of its own."""
+    root = Path(tempfile.mkdtemp(prefix="music-lakehouse-bench-"))
+    settings = Settings(
+        landing_root=root / "landing", catalogue_database_url=SecretStr(f"sqlite:///{root / 'source.db'}")
+    )
+    rows = source.fill(settings, size, seed)
+    print(f"{rows:,} {source.rows} to load; logs in {root}", flush=True)
+    way = Way(
+        source.job,
+        root,
+        {
+            "LANDING_ROOT": str(settings.landing_root),
+            "CATALOGUE_DATABASE_URL": settings.catalogue_database_url.get_secret_value(),
+        },
+    )
+    try:
+        first, added, again = way.run("first"), [], []
+        for number in range(increments):
+            added.append(source.add(settings, number))
+            again.append(way.run("again"))
+    finally:
+        way.stop()
+    return report.Loaded(
+        source.title,
+        source.rows,
+        rows,
+        first["seconds"],
+        added[-1],
+        [m["seconds"] for m in again],
+        first["steps"],
+        again[-1]["steps"],
+    )
+
+
+def _sized(text: str) -> tuple[Source, float]:
+    name, _, size = text.partition("=")
+    return SOURCES[name], float(size) if size else SOURCES[name].size
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--events", type=int, nargs="+", default=[1_000_000, 4_000_000])
+    arguments.add_argument("--events", type=int, nargs="*", default=[1_000_000, 4_000_000])
     arguments.add_argument("--increments", type=int, default=6)
     arguments.add_argument("--ways", nargs="+", default=["raw_copy", "notebook", "platform"], choices=report.TITLES)
+    arguments.add_argument("--sources", nargs="*", default=[*SOURCES], help=f"of {', '.join(SOURCES)}")
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--json", type=Path, default=REPOSITORY / "data" / "benchmarks")
     options = arguments.parse_args()
     print(f"seed {options.seed}")
     measured = [m for events in options.events for m in measure(events, options.increments, options.ways, options.seed)]
-    report.write(measured, INCREMENT, options.json, REPOSITORY / "docs" / "benchmarks.md")
+    loaded = [
+        measure_source(source, part, options.increments, options.seed)
+        for source, size in map(_sized, options.sources)
+        for part in (size / 10, size)
+    ]
+    report.write(measured, INCREMENT, loaded, options.json, REPOSITORY / "docs" / "benchmarks.md")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """One measured process: `python -m music_lakehouse_tests.benchmarks.measure KIND ROOT`, told what to do line by line.
 
+KIND is a job, or the name of a yardstick.
+
 Each line on standard input is one piece of work, and each gives one line of JSON on standard output.
 """
 
@@ -20,10 +22,10 @@ from music_lakehouse.settings import Settings
 from music_lakehouse_tests.benchmarks import yardsticks
 
 
-def platform(instance: dg.DagsterInstance, settings: Settings, job_name: str = "streaming_pipeline") -> dict[str, Any]:
-    """One run of a pipeline with all tables and checks: seconds in all, and a step."""
+def run_job(name: str, instance: dg.DagsterInstance, settings: Settings) -> dict[str, Any]:
+    """One run of the job with all tables and checks: seconds in all, and a step."""
     started = time.monotonic()
-    job = defs.resolve_job_def(job_name)
+    job = defs.resolve_job_def(name)
     result = job.execute_in_process(instance=instance, resources=build_resources(settings))
     seconds = time.monotonic() - started
     if not result.success:
@@ -51,10 +53,10 @@ def main() -> None:
                 begun = time.monotonic()
             else:
                 raise SystemExit(f"unknown order {line!r}: first, or again")
-            if kind == "platform":
-                report = platform(instance, settings)
-            else:
+            if hasattr(yardsticks, kind):
                 report = {"work": getattr(yardsticks, kind)(spark, settings, root)}
+            else:
+                report = run_job(kind, instance, settings)
             report["seconds"] = time.monotonic() - begun
             print(json.dumps(report), flush=True)
 

@@ -28,6 +28,26 @@ class Measured:
         return median(self.increments[len(self.increments) // 2 :])
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What a pipeline of another source took: seconds of the full load of so many rows in a new process, and of warm
+    increments of `added` rows."""
+
+    title: str
+    kind_of_rows: str
+    rows: int
+    full_load: float
+    added: int
+    increments: list[float]
+    steps_of_full_load: dict[str, float]
+    steps_of_increment: dict[str, float]
+
+    @property
+    def increment(self) -> float:
+        """As of `Measured`."""
+        return median(self.increments[len(self.increments) // 2 :])
+
+
 TITLES = {
     "platform": "the platform, all tables and checks, exactly once",
     "raw_copy": "a plain copy of the topic into one Delta table",
@@ -47,18 +67,60 @@ tables are stored by Dagster (2.5 s), 24 small commits are made; the tasks thems
 the history, nor on whether there are 1,000 or 10,000 new events."""
 
 
-def write(measured: list[Measured], increment: int, directory: Path, docs: Path) -> None:
-    """Write `benchmarks.json` to the directory and the page to `docs`."""
+SOURCES_HEADING = "## Other sources than Kafka\n"
+
+
+def write(measured: list[Measured], increment: int, loaded: list[Loaded], directory: Path, docs: Path) -> None:
+    """Write `benchmarks.json` to the directory and the page to `docs`. What was not measured stays on the page as it
+    was."""
     machine = {
         "when": datetime.now(timezone.utc).isoformat(timespec="minutes"),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "increment": increment,
         "measured": [{**asdict(m), "increment": m.increment} for m in measured],
+        "loaded": [{**asdict(one), "increment": one.increment} for one in loaded],
     }
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "benchmarks.json").write_text(json.dumps(machine, indent=1) + "\n")
-    docs.write_text(page(measured, increment))
+    streams, heading, sources = (docs.read_text() if docs.exists() else "").partition(SOURCES_HEADING)
+    streams = page(measured, increment) + "\n" if measured else streams
+    docs.write_text(streams + (sources_part(loaded) if loaded else heading + sources))
+
+
+def sources_part(loaded: list[Loaded]) -> str:
+    """The page's part on other sources, in Markdown."""
+    lines = [
+        SOURCES_HEADING,
+        f"Written on {datetime.now(timezone.utc):%Y-%m-%d}, on {os.cpu_count()} cores. Two full loads each, the second "
+        "of ten times as many rows, in a new process, Spark's start included; and increments of one size in that "
+        "process: the median of the second half of them.",
+        "",
+        "| source | rows | full load | rows a second | increment | rows | beside that after a tenth of the history |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    tenths = {one.title: one for one in reversed(loaded)}
+    for one in loaded:
+        tenth = tenths[one.title]
+        beside = "-" if tenth is one else f"{one.increment / tenth.increment:.2f}"
+        rate = f"{one.rows / one.full_load:,.0f}"
+        lines.append(
+            f"| {one.title} | {one.rows:,} {one.kind_of_rows} | {one.full_load:.1f} s | {rate} "
+            f"| {one.increment:.1f} s | {one.added:,} | {beside} |"
+        )
+    for one in loaded:
+        lines += ["", f"### {one.title}: {one.rows:,} {one.kind_of_rows}", "", *_steps(one)]
+    return "\n".join(lines) + "\n"
+
+
+def _steps(m: Measured | Loaded) -> list[str]:
+    steps = sorted(m.steps_of_increment.items(), key=lambda item: -item[1])
+    steps = [(name, seconds) for name, seconds in steps if seconds + m.steps_of_full_load.get(name, 0) > 0.2]
+    return [
+        "| table | full load | increment |",
+        "|---|---:|---:|",
+        *(f"| {name} | {m.steps_of_full_load.get(name, 0):.2f} s | {seconds:.2f} s |" for name, seconds in steps),
+    ]
 
 
 def page(measured: list[Measured], increment: int) -> str:
@@ -90,10 +152,5 @@ def page(measured: list[Measured], increment: int) -> str:
         if m.steps_of_increment:
             lines += ["", f"## Where the time goes, {m.events:,} events", ""]
             lines += ["The times overlap: tables of one stage are kept side by side.", ""]
-            lines += ["| table | full load | increment |", "|---|---:|---:|"]
-            steps = sorted(m.steps_of_increment.items(), key=lambda item: -item[1])
-            steps = [(name, seconds) for name, seconds in steps if seconds + m.steps_of_full_load.get(name, 0) > 0.2]
-            lines += [
-                f"| {name} | {m.steps_of_full_load.get(name, 0):.2f} s | {seconds:.2f} s |" for name, seconds in steps
-            ]
+            lines += _steps(m)
     return "\n".join(lines) + "\n"

@@ -22,14 +22,18 @@ from music_lakehouse.defs.catalog import find_table
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.kafka import Topic, describe_topics, ensure_topics
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.locks import current_holder
 from music_lakehouse.resources.build import build_resources
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.config import SimulatorConfig
+from music_lakehouse.simulator.customers.config import CustomersConfig
+from music_lakehouse.simulator.customers.simulation import land_customers
 from music_lakehouse.simulator.reference import write_reference
 from music_lakehouse.simulator.simulation import simulate
 from music_lakehouse.simulator.sinks import to_kafka
 from music_lakehouse_tests.chaos.runner import FAULT_VARIABLE, Fault, execute
 from music_lakehouse_tests.oracle.compare import assert_lake_equals_oracle, messages_from_kafka
+from music_lakehouse_tests.oracle.customers.compare import assert_lake_equals_oracle as assert_customers_equal_oracle
 from music_lakehouse_tests.oracle.lake import read_table
 from music_lakehouse_tests.oracle.messages import Message
 
@@ -83,23 +87,116 @@ class RunningPipeline:
         return self._log.read_text(errors="replace")[-6000:]
 
 
-class Lab:
-    """One lake in a directory of its own, with four topics of its own on a broker."""
+class Runs:
+    """The runs of one job on one lake, each in a process of its own, and what came of them."""
+
+    def __init__(self, directory: Path, settings: Settings, job: str) -> None:
+        self.directory, self.settings, self.job = directory, settings, job
+        self.root = Path(settings.lakehouse_root)
+        self.lake = LakePaths(settings.lake_uri)
+        self._runs: list[RunningPipeline] = []
+
+    # --- runs
+
+    def start(self, *tables: str, fault: Fault | None = None, **environment: str) -> RunningPipeline:
+        """Start a run in a process group of its own."""
+        name = f"run{len(self._runs) + 1}"
+        report, log = self.directory / f"{name}.json", self.directory / f"{name}.log"
+        inherited = {key: value for key, value in os.environ.items() if key != FAULT_VARIABLE}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "music_lakehouse_tests.chaos.runner", str(report), self.job, *tables],
+                env={
+                    **inherited,
+                    "LAKEHOUSE_ROOT": self.settings.lakehouse_root,
+                    "REFERENCE_ROOT": str(self.settings.reference_root),
+                    "LANDING_ROOT": str(self.settings.landing_root),
+                    "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
+                    "KAFKA_TOPIC_PREFIX": self.settings.kafka_topic_prefix,
+                    "SPARK_MASTER": self.settings.spark_master,
+                    **(fault.to_environment() if fault else {}),
+                    **environment,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._runs.append(RunningPipeline(process, report, log))
+        return self._runs[-1]
+
+    def end_runs(self) -> None:
+        """Kill what still runs."""
+        for run in self._runs:
+            run.kill()
+
+    def run(self, *tables: str, fault: Fault | None = None, **environment: str) -> RunResult:
+        """A run in a process of its own, to its end."""
+        return self.start(*tables, fault=fault, **environment).result()
+
+    def forget(self, *names: str) -> None:
+        """Delete tables (`layer.table`) or directories of the lake, as nobody should."""
+        for name in names:
+            shutil.rmtree(self.root.joinpath(*name.split(".")), ignore_errors=True)
+
+    # --- what came of it
+
+    def rows(self, full_name: str) -> int:
+        """Rows of `layer.table`."""
+        return self.lake.rows(find_table(full_name))
+
+    def read_all(self) -> None:
+        """Fail unless every table that exists can be read to the last row."""
+        for log in self.root.glob("*/*/_delta_log"):
+            if delta.open_table(str(log.parent)) is not None:
+                read_table(self.root, f"{log.parent.parent.name}.{log.parent.name}")
+
+
+def kill_at(lab: Runs, fault: Fault) -> None:
+    """A run that is killed at the fault; see that it was, and that a lake it held is not held for good."""
+    result = lab.run(fault=fault)
+    if fault.victim == "jvm":
+        assert result.code == 1, f"{fault}: {result.output}"
+        assert "Spark's process ended during the run" in " ".join(result.errors), f"{fault}: {result.errors}"
+    else:
+        assert result.killed, f"{fault} was not reached: {result.output}"
+    if fault.victim == "group":
+        assert current_holder(lab.lake.root) is None
+
+
+class FilesLab(Runs):
+    """A lake and a landing directory of its own, and runs of `customers_pipeline`."""
+
+    def __init__(self, directory: Path) -> None:
+        settings = Settings(
+            lakehouse_root=str(directory / "lake"), landing_root=directory / "landing", spark_master="local[2]"
+        )
+        super().__init__(directory, settings, "customers_pipeline")
+
+    def land(self, scale: float, seed: int, *, start: datetime = START) -> None:
+        """Let customers, orders and line items land, one row in twenty with a fault."""
+        config = CustomersConfig(scale=scale, chunks=3, seed=seed, start=start, dirty=0.05)
+        land_customers(self.settings.landing_root, config)
+
+    def compare(self) -> None:
+        """Fail unless every table is what the oracle makes of the landed files."""
+        assert_customers_equal_oracle(self.root, self.settings.landing_root)
+
+
+class Lab(Runs):
+    """One lake in a directory of its own, with four topics of its own on a broker, and runs of `streaming_pipeline`."""
 
     def __init__(self, directory: Path, bootstrap_servers: str, topic_prefix: str) -> None:
-        self.directory = directory
-        self.settings = Settings(
+        settings = Settings(
             lakehouse_root=str(directory / "lake"),
             reference_root=directory / "reference",
             kafka_bootstrap_servers=bootstrap_servers,
             kafka_topic_prefix=topic_prefix,
             spark_master="local[2]",
         )
-        self.root = directory / "lake"
-        self.lake = LakePaths(self.settings.lake_uri)
+        super().__init__(directory, settings, "streaming_pipeline")
         # Kept, as futures end with their client.
         self.admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-        self._runs: list[RunningPipeline] = []
 
     # --- input
 
@@ -133,67 +230,17 @@ class Lab:
         for future in self.admin.delete_topics([self.settings.topics[event]], operation_timeout=30).values():
             future.result(30)
 
-    # --- runs
-
-    def start(self, *tables: str, fault: Fault | None = None, **environment: str) -> RunningPipeline:
-        """Start a run in a process group of its own."""
-        name = f"run{len(self._runs) + 1}"
-        report, log = self.directory / f"{name}.json", self.directory / f"{name}.log"
-        inherited = {key: value for key, value in os.environ.items() if key != FAULT_VARIABLE}
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "music_lakehouse_tests.chaos.runner", str(report), *tables],
-                env={
-                    **inherited,
-                    "LAKEHOUSE_ROOT": self.settings.lakehouse_root,
-                    "REFERENCE_ROOT": str(self.settings.reference_root),
-                    "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
-                    "KAFKA_TOPIC_PREFIX": self.settings.kafka_topic_prefix,
-                    "SPARK_MASTER": self.settings.spark_master,
-                    **(fault.to_environment() if fault else {}),
-                    **environment,
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._runs.append(RunningPipeline(process, report, log))
-        return self._runs[-1]
-
-    def end_runs(self) -> None:
-        """Kill what still runs."""
-        for run in self._runs:
-            run.kill()
-
-    def run(self, *tables: str, fault: Fault | None = None, **environment: str) -> RunResult:
-        """A run in a process of its own, to its end."""
-        return self.start(*tables, fault=fault, **environment).result()
+    # --- runs in this process
 
     def run_here(self, *tables: str, **kafka: Any) -> RunResult:
         """A run in this process and its Spark session: faster, but nobody can be killed. `kafka` are fields of the
         Kafka resource."""
         resources = build_resources(self.settings)
         resources["kafka"] = resources["kafka"].model_copy(update=kafka)
-        result = execute(resources, tables)
+        result = execute(resources, self.job, tables)
         return RunResult(code=0 if result["success"] else 1, **result)
 
-    def forget(self, *names: str) -> None:
-        """Delete tables (`layer.table`) or directories of the lake, as nobody should."""
-        for name in names:
-            shutil.rmtree(self.root.joinpath(*name.split(".")), ignore_errors=True)
-
     # --- what came of it
-
-    def rows(self, full_name: str) -> int:
-        """Rows of `layer.table`."""
-        return self.lake.rows(find_table(full_name))
-
-    def read_all(self) -> None:
-        """Fail unless every table that exists can be read to the last row."""
-        for log in self.root.glob("*/*/_delta_log"):
-            if delta.open_table(str(log.parent)) is not None:
-                read_table(self.root, f"{log.parent.parent.name}.{log.parent.name}")
 
     def messages(self) -> list[Message]:
         """Every message that the broker holds now."""

@@ -1,10 +1,10 @@
-"""One run of `streaming_pipeline` in a process of its own, with at most one fault at a named point.
+"""One run of a job in a process of its own, with at most one fault at a named point.
 
-    python -m music_lakehouse_tests.chaos.runner REPORT [TABLE …]
+    python -m music_lakehouse_tests.chaos.runner REPORT JOB [TABLE …]
 
 The lake, the references and the broker come from the environment, like any run's; the fault is the variable
 `LAKEHOUSE_FAULT`, read here only, as are `LOCK_WAIT_SECONDS` and `MOST_RETRIES`. The report is JSON: whether the run
-succeeded, and its errors. With tables (`layer.table`) only these are materialized.
+succeeded, and its errors. With tables (`layer.table`) only these of the listening tables are materialized.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Fault:
 def _points() -> dict[str, list[tuple[Any, str, Callable[..., str]]]]:
     """By name: functions' owners, their names, and which table (`layer.table`) a call concerns."""
     from music_lakehouse.defs.listening import parsing
-    from music_lakehouse.lakehouse import kafka_ingest, kafka_positions, steps, upsert
+    from music_lakehouse.lakehouse import file_ingest, kafka_ingest, kafka_positions, steps, upsert
     from music_lakehouse.lakehouse.lake import Lake
 
     def third(_: Any, __: Any, table: Any, **___: Any) -> str:
@@ -70,6 +70,7 @@ def _points() -> dict[str, list[tuple[Any, str, Callable[..., str]]]]:
         "merge": [(upsert, "_merge", second), (upsert, "_merge_few", second)],
         "record_positions": [(steps, "record_positions", lambda _, changes: changes.step)],
         "record_read_up_to": [(kafka_positions, "record_read_up_to", second)],
+        "record_files": [(file_ingest, "record_files", second)],
         "ingest_batches": [(kafka_ingest, "drain", lambda _, path: "raw." + Path(path).name)],
         "parse_batch": [(parsing, "_write_batch", lambda _, topic, __: f"bronze.{topic}")],
     }
@@ -143,7 +144,7 @@ def strike(fault: Fault) -> None:
         os.killpg(0, signal.SIGKILL)
 
 
-def main(report: Path, tables: list[str]) -> int:
+def main(report: Path, job: str, tables: list[str]) -> int:
     from music_lakehouse.defs import shell
     from music_lakehouse.resources.build import build_resources
     from music_lakehouse.settings import Settings
@@ -156,14 +157,14 @@ def main(report: Path, tables: list[str]) -> int:
     if "LOCK_WAIT_SECONDS" in os.environ:
         wait = float(os.environ["LOCK_WAIT_SECONDS"])
         resources["lakehouse"] = resources["lakehouse"].model_copy(update={"lock_wait_seconds": wait})
-    result = execute(resources, tables)
+    result = execute(resources, job, tables)
     report.write_text(json.dumps(result))
     return 0 if result["success"] else 1
 
 
-def execute(resources: dict[str, Any], tables: Sequence[str]) -> dict[str, Any]:
-    """Run `streaming_pipeline`, or only these tables of it, in this process. Out: whether it succeeded, its failed
-    steps' errors, the errors after which a step was tried again, and what was wrong with reference files."""
+def execute(resources: dict[str, Any], job: str, tables: Sequence[str] = ()) -> dict[str, Any]:
+    """Run the job, or only these listening tables, in this process. Out: whether it succeeded, its failed steps'
+    errors, the errors after which a step was tried again, and what was wrong with reference files."""
     import dagster as dg
 
     from music_lakehouse.definitions import defs
@@ -176,7 +177,7 @@ def execute(resources: dict[str, Any], tables: Sequence[str]) -> dict[str, Any]:
                 ASSETS, selection=keys, resources=resources, instance=instance, raise_on_error=False
             )
         else:
-            result = defs.resolve_job_def("streaming_pipeline").execute_in_process(
+            result = defs.resolve_job_def(job).execute_in_process(
                 resources=resources, instance=instance, raise_on_error=False
             )
     return {
@@ -199,4 +200,4 @@ def _own_error(error: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:]))

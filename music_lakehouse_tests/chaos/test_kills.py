@@ -12,8 +12,7 @@ import pytest
 from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.locks import current_holder
-from music_lakehouse_tests.chaos.lab import Lab
+from music_lakehouse_tests.chaos.lab import Lab, kill_at
 from music_lakehouse_tests.chaos.runner import Fault
 
 pytestmark = [pytest.mark.chaos, pytest.mark.spark, pytest.mark.kafka]
@@ -60,18 +59,6 @@ EVERYWHERE_IN_AN_INCREMENT = [
     Fault("merge", "during", "gold.daily_user_summary", milliseconds=100, victim="python"),
     Fault("merge", "at_commit", "gold.artist_popularity"),
 ]
-
-
-def kill_at(lab: Lab, fault: Fault) -> None:
-    """A run that is killed at the fault; see that it was, and that a lake it held is not held for good."""
-    result = lab.run(fault=fault)
-    if fault.victim == "jvm":
-        assert result.code == 1, f"{fault}: {result.output}"
-        assert "Spark's process ended during the run" in " ".join(result.errors), f"{fault}: {result.errors}"
-    else:
-        assert result.killed, f"{fault} was not reached: {result.output}"
-    if fault.victim == "group":
-        assert current_holder(lab.lake.root) is None
 
 
 def lab_after(lab: Lab, first_load: list[Fault], increment: list[Fault]) -> None:

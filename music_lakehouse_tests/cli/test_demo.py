@@ -74,7 +74,7 @@ def test_the_demo_shows_everything_and_run_again_takes_up_where_it_was(
         "catalogue_pipeline succeeded",
         " passed",
         "gold.wide_streams ",
-        "messages are in quarantine",
+        "messages and rows are in quarantine",
         "json_object",
         "Top songs",
         "Activity by hour",

@@ -29,6 +29,7 @@ def test_the_difference_is_written_within_a_range(lake: Lake, few: bool, monkeyp
     make_equal(lake, ITEMS, items(lake.spark, *((n, "a", MONDAY, 1.0) for n in range(9))))
     if not few:
         monkeypatch.setattr("music_lakehouse.lakehouse.upsert.MOST_ROWS_AT_ONCE", 0)
+        monkeypatch.setattr("music_lakehouse.lakehouse.upsert.MOST_ROWS_COMMITTED_HERE", 0)
     desired = items(lake.spark, (3, "a", MONDAY, 2.0), (4, "b", MONDAY, 1.0))
     written = make_equal(lake, ITEMS, desired, within=Range("id", 3, 4), delete=True)
     assert written == Written(inserted=1, updated=1, deleted=1)

@@ -17,6 +17,7 @@ def how_it_is_committed(request: pytest.FixtureRequest, lake: Lake, monkeypatch:
     few = request.param.startswith("few")
     lake.expect(10 if few else None)
     monkeypatch.setattr(upsert, "MOST_ROWS_AT_ONCE", 10 if few else 0)
+    monkeypatch.setattr(upsert, "MOST_ROWS_COMMITTED_HERE", 10 if few else 0)
     return "delta-rs" if few else "Spark"
 
 

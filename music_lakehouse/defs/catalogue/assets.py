@@ -7,9 +7,8 @@ import dagster as dg
 from music_lakehouse.defs.catalogue.entities import ENTITIES
 from music_lakehouse.defs.catalogue.extraction import extracted, scan_key, scanned
 from music_lakehouse.defs.catalogue.source import SOURCE_TABLES, directory_of
-from music_lakehouse.defs.catalogue.steps import STEPS
+from music_lakehouse.defs.catalogue.steps import STEPS, judged_changes
 from music_lakehouse.defs.catalogue.tables import BRONZE
-from music_lakehouse.defs.catalogue.transforms.rows import judged
 from music_lakehouse.defs.landed_files import build_landed_tables
 from music_lakehouse.defs.stages import build_stage
 from music_lakehouse.lakehouse.file_ingest import FileSource
@@ -27,7 +26,7 @@ SOURCES: dict[Table, FileSource] = {
 LANDED = build_landed_tables(
     "catalogue_landed",
     SOURCES,
-    {BRONZE[entity.name]: partial(judged, entity=entity) for entity in ENTITIES},
+    {BRONZE[entity.name]: partial(judged_changes, entity=entity) for entity in ENTITIES},
     description="Every row that landed of the database, once. Its rules say which rows silver refuses.",
     also_from=lambda table: [scan_key(table.name)],
     bytes_a_row=_BYTES_A_ROW,

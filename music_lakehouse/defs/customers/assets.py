@@ -5,9 +5,8 @@ from functools import partial
 import dagster as dg
 
 from music_lakehouse.defs.customers.landed import LANDED
-from music_lakehouse.defs.customers.steps import STEPS
+from music_lakehouse.defs.customers.steps import STEPS, judged_changes
 from music_lakehouse.defs.customers.tables import BRONZE
-from music_lakehouse.defs.customers.transforms.rows import judged
 from music_lakehouse.defs.landed_files import build_landed_tables, landing_spec
 from music_lakehouse.defs.stages import build_stage
 from music_lakehouse.lakehouse.csv_rows import csv_rows
@@ -25,7 +24,7 @@ SOURCES: dict[Table, FileSource] = {
 landed_rows = build_landed_tables(
     "customers_landed",
     SOURCES,
-    {BRONZE[landed]: partial(judged, landed=landed) for landed in LANDED},
+    {BRONZE[landed]: partial(judged_changes, landed=landed) for landed in LANDED},
     description="Every row of every landed file, once, as text. Its rules say which rows silver refuses.",
 )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from functools import partial, reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -27,6 +28,7 @@ from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 
+_MOST_KEYS_IN_MEMORY = 500_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -42,16 +44,24 @@ class Evidence(NamedTuple):
 
 
 def judged_changes(change: Change, landed: LandedTable) -> DataFrame:
-    """The landed rows that a change of bronze brought, judged; where few are expected, once for all that asks."""
-    return change.inserted_as(JUDGED, partial(rows.judged, landed=landed))
+    """The landed rows that a change of bronze brought, judged: once for all that asks in a run."""
+    return change.inserted_as(JUDGED, partial(rows.judged, landed=landed), many=True)
+
+
+def judged_rows(lake: Lake, landed: LandedTable) -> DataFrame:
+    """All landed rows, judged: once for all that asks in a run."""
+    state = lake.state(BRONZE[landed])
+    if state is None:
+        return rows.judged(lake.empty(BRONZE[landed]), landed)
+    return judged_changes(Change(lake, BRONZE[landed], state, None), landed)
 
 
 def _update_quarantine(lake: Lake, changes: Changes) -> Written:
     if changes.full:
-        every = (rows.refused(rows.judged(lake.read(table), landed), landed) for landed, table in BRONZE.items())
+        every = (rows.refused(judged_rows(lake, landed)) for landed in LANDED)
         return make_equal(lake, QUARANTINE, reduce(DataFrame.unionByName, every), delete=True)
     found = {landed: changes.get(table) for landed, table in BRONZE.items()}
-    new = (rows.refused(judged_changes(c, landed), landed) for landed, c in found.items() if c is not None)
+    new = (rows.refused(judged_changes(c, landed)) for landed, c in found.items() if c is not None)
     desired = reduce(DataFrame.unionByName, new)
     since = desired.agg(F.unix_micros(F.min(DATE_ADDED))).collect()[0][0]
     if since is None:
@@ -62,29 +72,49 @@ def _update_quarantine(lake: Lake, changes: Changes) -> Written:
 def _update_silver(landed: LandedTable, lake: Lake, changes: Changes) -> Written:
     table = SILVER[landed]
     if changes.full:
-        everything = rows.valid(rows.judged(lake.read(BRONZE[landed]), landed), landed)
-        return make_equal(lake, table, history.latest(everything, landed), delete=True)
+        everything = rows.valid(judged_rows(lake, landed), landed)
+        return _keep_latest(lake, landed, everything, delete=True)
     evidence = _new_evidence(lake, changes, landed)
     if evidence is None:
         return Written()
     known = lake.read(table).where(evidence.within.predicate()).join(evidence.keys, list(landed.key), "left_semi")
     before = history.known_before(known.where(~_from(DATE_ADDED, evidence.since)), landed, DATE_ADDED)
-    desired = history.latest(before.unionByName(evidence.present), landed)
-    return make_equal(lake, table, desired, current=known, within=evidence.within)
+    # Of a frame that isn't kept Spark would plan each use anew, and these are few rows.
+    before = before.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        told = before.unionByName(evidence.present)
+        return _keep_latest(lake, landed, told, current=known, within=evidence.within)
+    finally:
+        before.unpersist()
+
+
+def _keep_latest(lake: Lake, landed: LandedTable, evidence: DataFrame, **more: Any) -> Written:
+    """Make silver equal to the latest states among the evidence; `more` is said to `make_equal`."""
+    table = SILVER[landed]
+    if lake.small:
+        return make_equal(lake, table, history.latest(evidence, landed), **more)
+    repeated = history.repeated_keys(evidence, landed).persist()
+    try:
+        if repeated.count() > _MOST_KEYS_IN_MEMORY:
+            return make_equal(lake, table, history.latest(evidence, landed), **more)
+        return make_equal(lake, table, history.latest_where_few_repeat(evidence, landed, repeated), **more)
+    finally:
+        repeated.unpersist()
 
 
 def _update_dim_customer(lake: Lake, changes: Changes) -> Written:
     if changes.full:
-        everything = rows.valid(rows.judged(lake.read(BRONZE[CUSTOMER]), CUSTOMER), CUSTOMER)
+        everything = rows.valid(judged_rows(lake, CUSTOMER), CUSTOMER)
         return make_equal(lake, DIM_CUSTOMER, history.customer_versions(everything), delete=True)
     evidence = _new_evidence(lake, changes, CUSTOMER)
     if evidence is None:
         return Written()
     reaches = F.col("end_date").isNull() | _from("end_date", evidence.since)
-    known = lake.read(DIM_CUSTOMER).where(reaches).join(evidence.keys, list(CUSTOMER.key), "left_semi")
+    known = lake.read(DIM_CUSTOMER).where(evidence.within.predicate()).where(reaches)
+    known = known.join(evidence.keys, list(CUSTOMER.key), "left_semi")
     before = history.known_before(known.where(~_from("start_date", evidence.since)), CUSTOMER, "start_date")
     desired = history.customer_versions(before.unionByName(evidence.present))
-    return make_equal(lake, DIM_CUSTOMER, desired, current=known, delete=True)
+    return make_equal(lake, DIM_CUSTOMER, desired, current=known, within=evidence.within, delete=True)
 
 
 def _new_evidence(lake: Lake, changes: Changes, landed: LandedTable) -> Evidence | None:
@@ -92,13 +122,14 @@ def _new_evidence(lake: Lake, changes: Changes, landed: LandedTable) -> Evidence
     change = changes.get(BRONZE[landed])
     if change is None:
         return None
-    new = rows.valid(judged_changes(change, landed), landed)
+    judged = judged_changes(change, landed)
+    new = rows.valid(judged, landed)
     within = Range.of(new, landed.key[0])
     if within is None:
         return None
     keys, present = new.select(*landed.key).distinct(), new
     # Of all new rows, not only of the valid ones: so the table has as many since then only where there are no others.
-    since = _earliest(change.inserted)
+    since = _earliest(judged)
     if _count_since(lake, BRONZE[landed], since) != change.count:
         every = rows.valid(rows.judged(_since(lake, BRONZE[landed], since), landed), landed)
         present = every.join(keys, list(landed.key), "left_semi")
@@ -129,24 +160,29 @@ def _update_fact_sales(lake: Lake, changes: Changes) -> Written:
     lines, orders, versions = (lake.read(table) for table in (SILVER[LINEITEM], SILVER[ORDERS], DIM_CUSTOMER))
     if changes.full:
         return make_equal(lake, FACT_SALES, sales.fact_sales(lines, orders, versions), delete=True)
-    touched = _touched_orders(changes, orders, versions).persist()
+    touched = _touched_orders(lake, changes).persist()
     try:
         within = Range.of(touched, "order_key")
         if within is None:
             return Written()
+        # One customer who lands may complete many orders that wait.
+        lake.expect(max(changes.count or 0, touched.count()))
 
         def concerned(table: DataFrame, key: str) -> DataFrame:
             keys = touched.withColumnRenamed("order_key", key)
             return table.where(within.on(key).predicate()).join(keys, key, "left_semi")
 
-        desired = sales.fact_sales(concerned(lines, "l_orderkey"), concerned(orders, "o_orderkey"), versions)
+        ordered = concerned(orders, "o_orderkey")
+        customers = ordered.select(F.col("o_custkey").alias("c_custkey")).distinct()
+        held = versions.join(F.broadcast(customers), "c_custkey", "left_semi")
+        desired = sales.fact_sales(concerned(lines, "l_orderkey"), ordered, held)
         current = concerned(lake.read(FACT_SALES), "order_key")
         return make_equal(lake, FACT_SALES, desired, current=current, within=within)
     finally:
         touched.unpersist()
 
 
-def _touched_orders(changes: Changes, orders: DataFrame, versions: DataFrame) -> DataFrame:
+def _touched_orders(lake: Lake, changes: Changes) -> DataFrame:
     """The `order_key` of orders that changed, of which an item did, or whose customer had another version then."""
     touched = []
     for landed, key in ((LINEITEM, "l_orderkey"), (ORDERS, "o_orderkey")):
@@ -155,8 +191,9 @@ def _touched_orders(changes: Changes, orders: DataFrame, versions: DataFrame) ->
             touched.append(change.rows.select(F.col(key).alias("order_key")))
     change = changes.get(DIM_CUSTOMER)
     if change is not None:
-        stretches = sales.rekeyed_stretches(change.rows, versions)
-        touched.append(sales.rekeyed_orders(orders, stretches).withColumnRenamed("o_orderkey", "order_key"))
+        changed = sales.came_or_went(change.rows).toArrow()
+        orders = query(lake, sales.REKEYED_ORDERS, changed=changed, versions=DIM_CUSTOMER, orders=SILVER[ORDERS])
+        touched.append(lake.spark.createDataFrame(orders, "order_key BIGINT"))
     return reduce(DataFrame.union, touched).distinct()
 
 

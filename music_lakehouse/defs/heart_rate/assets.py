@@ -5,7 +5,7 @@ from functools import partial
 
 import dagster as dg
 
-from music_lakehouse.defs.heart_rate.steps import STEPS
+from music_lakehouse.defs.heart_rate.steps import STEPS, judged_changes
 from music_lakehouse.defs.heart_rate.tables import (
     DIM_PATIENTS,
     FIELDS,
@@ -16,7 +16,6 @@ from music_lakehouse.defs.heart_rate.tables import (
     RECORDINGS_DIRECTORY,
 )
 from music_lakehouse.defs.heart_rate.transforms.people import dim_patients
-from music_lakehouse.defs.heart_rate.transforms.recordings import judged
 from music_lakehouse.defs.landed_files import build_landed_tables, landing_key, landing_spec
 from music_lakehouse.defs.reference_files import follow_reference, reference_check_specs
 from music_lakehouse.defs.shell import asset_spec, retried
@@ -41,7 +40,7 @@ PEOPLE = Reference(DIM_PATIENTS, PEOPLE_FILE, DIM_PATIENTS.columns, dim_patients
 recordings = build_landed_tables(
     "heart_rate_landed",
     {HEART_RATE: RECORDINGS},
-    {HEART_RATE: judged},
+    {HEART_RATE: judged_changes},
     description="Every element of every landed file, once, as text. Its rules say which silver refuses.",
 )
 

@@ -16,7 +16,7 @@ from music_lakehouse.defs.heart_rate.tables import (
     SILVER_HEART_RATE,
 )
 from music_lakehouse.defs.heart_rate.transforms import recordings, summaries
-from music_lakehouse.lakehouse.changes import Changes
+from music_lakehouse.lakehouse.changes import Change, Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.expectations import JUDGED
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED
@@ -52,6 +52,11 @@ def _update_silver(lake: Lake, changes: Changes) -> Written:
         renamed.unpersist()
 
 
+def judged_changes(change: Change) -> DataFrame:
+    """The landed rows that a change of bronze brought, judged; where few are expected, once for all that asks."""
+    return change.inserted_as(JUDGED, recordings.judged)
+
+
 def _follow_landed(lake: Lake, table: Table, changes: Changes, rows_of: Callable[[DataFrame], DataFrame]) -> Written:
     """Make the table equal to what becomes of the landed rows that are new: only what landed at their time is read."""
     if changes.full:
@@ -61,7 +66,7 @@ def _follow_landed(lake: Lake, table: Table, changes: Changes, rows_of: Callable
     within = None if change is None else Moments.of(change.inserted, DATE_ADDED)
     if change is None or within is None:
         return Written()
-    return make_equal(lake, table, rows_of(change.inserted_as(JUDGED, recordings.judged)), within=within)
+    return make_equal(lake, table, rows_of(judged_changes(change)), within=within)
 
 
 def _update_hourly(lake: Lake, changes: Changes) -> Written:

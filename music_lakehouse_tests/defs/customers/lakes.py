@@ -21,6 +21,7 @@ def run_all(lake: Lake, landing_root: Path) -> dict[Table, Ingested]:
     taken = {table: ingest_files(lake, source, landing_root) for table, source in SOURCES.items()}
     for step in STEPS.values():
         run_step(lake, step)
+    lake.release()
     return taken
 
 

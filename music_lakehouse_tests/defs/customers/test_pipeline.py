@@ -49,6 +49,32 @@ def test_tpch_answers_from_gold_as_from_the_files_and_a_second_run_writes_nothin
     assert versions(lake) == before
 
 
+@pytest.mark.slow
+def test_at_the_scale_of_a_hundredth_gold_equals_the_oracle_and_answers_as_the_files(
+    lake: Lake, tmp_path: Path, seed: int
+) -> None:
+    landing = tmp_path / "landing"
+    land_customers(landing, CustomersConfig(scale=0.01, chunks=8, seed=seed, start=START))
+    run_all(lake, landing)
+    assert_lake_equals_oracle(lake.root, landing)
+    assert answers_from_gold({name: read_table(lake.root, name) for name in (DIMENSION, FACTS)}) == answers_from_files(
+        landing
+    )
+
+
+def test_large_changes_make_the_tables_of_one_batch(
+    lake: Lake, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("music_lakehouse.lakehouse.lake.MOST_ROWS_OF_A_SMALL_CHANGE", -1)
+    simulated, landing = tmp_path / "simulated", tmp_path / "landing"
+    land_customers(simulated, CustomersConfig(scale=0.001, chunks=3, seed=seed, start=START, dirty=0.05))
+    files = landed_below(simulated)
+    for part in (files[: len(files) // 2], files[len(files) // 2 :]):
+        deliver(part, simulated, landing)
+        run_all(lake, landing)
+    assert_lake_equals_oracle(lake.root, landing)
+
+
 def test_increments_make_the_tables_of_one_batch_and_keep_the_numbers_of_versions(
     lake: Lake, tmp_path: Path, seed: int
 ) -> None:

@@ -7,13 +7,12 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.defs.customers.landed import CUSTOMER, LandedTable
 from music_lakehouse.defs.customers.tables import DIM_CUSTOMER, HASH, SILVER
-from music_lakehouse.defs.customers.transforms.rows import with_hash
+from music_lakehouse.defs.customers.transforms.rows import PLACE, with_hash
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED, ROW_NUMBER, SOURCE_FILE
 from music_lakehouse.lakehouse.scd2 import versions
 
 # As many hexadecimal digits of an md5 as make a positive BIGINT.
 _DIGITS = 15
-_PLACE = (DATE_ADDED, SOURCE_FILE, ROW_NUMBER)
 
 
 def states(rows: DataFrame, landed: LandedTable) -> DataFrame:
@@ -28,7 +27,7 @@ def states(rows: DataFrame, landed: LandedTable) -> DataFrame:
         rows,
         key=landed.key,
         at=DATE_ADDED,
-        order=_PLACE[1:],
+        order=PLACE[1:],
         tracked=[HASH],
         carried={},
         start="start_date",
@@ -41,6 +40,19 @@ def latest(rows: DataFrame, landed: LandedTable) -> DataFrame:
     """The last state of each key, as rows of silver."""
     last = states(rows, landed).where("end_date IS NULL").withColumnRenamed("start_date", DATE_ADDED)
     return last.select(*SILVER[landed].column_names)
+
+
+def latest_where_few_repeat(rows: DataFrame, landed: LandedTable, repeated: DataFrame) -> DataFrame:
+    """What `latest` gives, where `repeated`, the keys that more than one row has, are few: of all other keys the row is
+    the state, and needs neither be shuffled nor sorted."""
+    few = F.broadcast(repeated)
+    alone = rows.join(few, list(landed.key), "left_anti").select(*SILVER[landed].column_names)
+    return alone.unionByName(latest(rows.join(few, list(landed.key), "left_semi"), landed))
+
+
+def repeated_keys(rows: DataFrame, landed: LandedTable) -> DataFrame:
+    """The keys that more than one row has."""
+    return rows.groupBy(*landed.key).count().where("count > 1").drop("count")
 
 
 def customer_versions(rows: DataFrame) -> DataFrame:
@@ -61,4 +73,6 @@ def known_before(known: DataFrame, landed: LandedTable, since: str) -> DataFrame
     as_landed = known.withColumn(DATE_ADDED, F.col(since)).withColumn(ROW_NUMBER, F.lit(None).cast("bigint"))
     if SOURCE_FILE not in known.columns:
         as_landed = as_landed.withColumn(SOURCE_FILE, F.lit(None).cast("string"))
-    return with_hash(as_landed, landed).select(*landed.column_names, *_PLACE, HASH)
+    if HASH not in known.columns:
+        as_landed = with_hash(as_landed, landed)
+    return as_landed.select(*landed.column_names, *PLACE, HASH)

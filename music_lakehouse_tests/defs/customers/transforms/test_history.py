@@ -9,7 +9,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from music_lakehouse.defs.customers.landed import CUSTOMER
-from music_lakehouse.defs.customers.transforms.history import customer_versions, latest
+from music_lakehouse.defs.customers.transforms.history import (
+    customer_versions,
+    latest,
+    latest_where_few_repeat,
+    repeated_keys,
+)
 from music_lakehouse.defs.customers.transforms.rows import with_hash
 
 pytestmark = pytest.mark.spark
@@ -72,3 +77,11 @@ def test_the_latest_state_names_the_file_that_brought_it(spark: SparkSession) ->
     assert sorted(states(*ROWS)) == [(1, "Main", "f", 9), (2, "Main", "f", 9)]
     assert states(*ROWS[:7]) == [(1, "Hill", "c", 6)]
     assert states(*ROWS[:2]) == [(1, "Main", "a", 0)]
+
+
+def test_where_few_keys_repeat_the_latest_states_are_the_same(spark: SparkSession) -> None:
+    rows = landed(spark, *ROWS)
+    repeated = repeated_keys(rows, CUSTOMER)
+    assert [row["c_custkey"] for row in repeated.collect()] == [1]
+    of_few = latest_where_few_repeat(rows, CUSTOMER, repeated)
+    assert sorted(of_few.collect()) == sorted(latest(rows, CUSTOMER).collect())

@@ -37,7 +37,7 @@ def row(landed: LandedTable, **values: str | None) -> tuple[Any, ...]:
 
 def reasons(spark: SparkSession, landed: LandedTable, **values: str | None) -> list[str]:
     rows = judged(spark.createDataFrame([row(landed, **values)], BRONZE[landed].ddl), landed)
-    found = refused(rows, landed).collect()
+    found = refused(rows).collect()
     assert len(found) + valid(rows, landed).count() == 1, "a row is either valid or refused"
     return list(found[0]["reasons"]) if found else []
 
@@ -65,7 +65,7 @@ def test_of_a_line_without_columns_nothing_is_said_of_these(spark: SparkSession)
 
 def test_a_refused_row_is_kept_as_text(spark: SparkSession) -> None:
     rows = [row(CUSTOMER, c_custkey="x"), row(CUSTOMER, _rescued_data="1,2", **dict.fromkeys(CUSTOMER.column_names))]
-    found = refused(judged(spark.createDataFrame(rows, BRONZE[CUSTOMER].ddl), CUSTOMER), CUSTOMER)
+    found = refused(judged(spark.createDataFrame(rows, BRONZE[CUSTOMER].ddl), CUSTOMER))
     texts = [each["row"] for each in found.collect()]
     assert texts[0].startswith('{"c_custkey":"x","c_name":"Anna"')
     assert texts[1] == "1,2"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from music_lakehouse.defs.customers.landed import LINEITEM, ORDERS
 from music_lakehouse.defs.customers.tables import DIM_CUSTOMER, SILVER
-from music_lakehouse.defs.customers.transforms.sales import fact_sales, rekeyed_orders, rekeyed_stretches
+from music_lakehouse.defs.customers.transforms.sales import REKEYED_ORDERS, came_or_went, fact_sales
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.query import query
 from music_lakehouse.lakehouse.tables import Table
 
 pytestmark = pytest.mark.spark
@@ -74,7 +77,7 @@ def test_net_revenue_is_exact(spark: SparkSession) -> None:
     assert {fact["order_key"]: str(fact["net_revenue"]) for fact in facts} == {1: "6699999999999.9933", 2: "0.0651"}
 
 
-def test_where_a_version_came_or_went_other_orders_get_another_one(spark: SparkSession) -> None:
+def test_where_a_version_came_or_went_other_orders_get_another_one(spark: SparkSession, tmp_path: Path) -> None:
     day = date(2024, 3, 5)
     orders = frame(
         spark,
@@ -87,8 +90,10 @@ def test_where_a_version_came_or_went_other_orders_get_another_one(spark: SparkS
 
     def touched(now: tuple[dict[str, Any], ...], *changes: dict[str, Any]) -> list[int]:
         feed = frame(spark, DIM_CUSTOMER, *changes, more="_change_type STRING")
-        stretches = rekeyed_stretches(feed, frame(spark, DIM_CUSTOMER, *now))
-        return sorted(row[0] for row in rekeyed_orders(orders, stretches).collect())
+        versions = frame(spark, DIM_CUSTOMER, *now).toArrow()
+        known = {"changed": came_or_went(feed).toArrow(), "versions": versions, "orders": orders.toArrow()}
+        found = query(LakePaths(str(tmp_path)), REKEYED_ORDERS, **known)
+        return sorted(found["order_key"].to_pylist())
 
     came = version(2, MARCH_4, _change_type="insert")
     ended = [
