@@ -161,8 +161,9 @@ def test_files_may_have_more_columns_than_were_declared(tmp_path: Path, wide_fir
             lake.path(EVERY_TYPE), rows, mode="append", schema_mode="merge", partition_by=list(EVERY_TYPE.partition_by)
         )
 
-    assert query(lake, "SELECT number, text, place FROM {rows} ORDER BY number", rows=EVERY_TYPE).to_pylist() == [
-        {"number": number, "text": f"text {number}", "place": "here"} for number in (1, 2)
+    assert query(lake, "SELECT number, text, place, more FROM {rows} ORDER BY number", rows=EVERY_TYPE).to_pylist() == [
+        {"number": number, "text": f"text {number}", "place": "here", "more": "more" if number == 2 else None}
+        for number in (1, 2)
     ]
 
 
