@@ -18,6 +18,7 @@ from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.catalogue_database import Counted, change, fill
 from music_lakehouse.simulator.customers.changes import changed, redated
 from music_lakehouse.simulator.customers.config import CustomersConfig
+from music_lakehouse.simulator.customers.plan import Kind
 from music_lakehouse.simulator.customers.simulation import land_customers
 from music_lakehouse.simulator.customers.tpch import COLUMNS, Customer, Sale, Tpch
 from music_lakehouse.simulator.heart_rate.config import HeartRateConfig
@@ -50,7 +51,8 @@ _FIRST_NEW_ORDER = 10_000_000_000
 
 def _fill_customers(settings: Settings, scale: float, seed: int) -> int:
     landed = land_customers(settings.landing_root, CustomersConfig(scale=scale, chunks=CHUNKS, seed=seed))
-    return sum(_rows_of(file.path) for file in landed if file.path.parent.name == "lineitem")
+    loaded = [file.path for file in landed if file.kind is not Kind.AGAIN]
+    return sum(_rows_of(file) for file in loaded if file.parent.name == "lineitem")
 
 
 def _rows_of(file: Path) -> int:
@@ -86,9 +88,8 @@ def _some_customers(landing_root: Path, number: int) -> list[Customer]:
     with duckdb.connect() as connection:
         rows = connection.execute(
             f"""
-            SELECT {", ".join(Customer._fields)}
-            FROM read_csv('{landing_root}/customers/customer/customer_0*.csv', all_varchar = true, header = true)
-            QUALIFY row_number() OVER (PARTITION BY c_custkey ORDER BY ALL) = 1
+            SELECT DISTINCT ON (c_custkey) {", ".join(Customer._fields)}
+            FROM read_csv('{landing_root}/customers/customer/customer_0*.csv', all_varchar = true, union_by_name = true)
             ORDER BY hash(c_custkey || ' {number}') LIMIT {CHANGED_CUSTOMERS}
             """
         ).fetchall()

@@ -62,10 +62,31 @@ def test_at_the_scale_of_a_hundredth_gold_equals_the_oracle_and_answers_as_the_f
     )
 
 
-def test_large_changes_make_the_tables_of_one_batch(
-    lake: Lake, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def only_large_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few rows there are, they are taken as many would be."""
     monkeypatch.setattr("music_lakehouse.lakehouse.lake.MOST_ROWS_OF_A_SMALL_CHANGE", -1)
+
+
+@pytest.mark.usefixtures("only_large_changes")
+def test_large_changes_make_the_tables_that_small_ones_make(lake: Lake, tmp_path: Path) -> None:
+    landing = tmp_path / "landing"
+    land(landing, "customer", "a.csv", 0, customer(1), customer(2))
+    land(landing, "orders", "a.csv", 0, order(1, 1), order(2, 3))
+    land(landing, "lineitem", "a.csv", 0, item(1), item(2), item(3), item("x"))
+    run_all(lake, landing)
+    land(
+        landing, "customer", "b.csv", 1, customer(1, address="Moved"), customer(2), customer(3), customer(3, balance=2)
+    )
+    land(landing, "orders", "b.csv", 1, order(3, 1, "2024-04-01"), order(1, 2))
+    land(landing, "lineitem", "b.csv", 1, item(1, price="7.00"), item(3, 2), item(3, 2, price="8.00"))
+    run_all(lake, landing)
+    assert_lake_equals_oracle(lake.root, landing)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("only_large_changes")
+def test_large_simulated_changes_make_the_tables_of_one_batch(lake: Lake, tmp_path: Path, seed: int) -> None:
     simulated, landing = tmp_path / "simulated", tmp_path / "landing"
     land_customers(simulated, CustomersConfig(scale=0.001, chunks=3, seed=seed, start=START, dirty=0.05))
     files = landed_below(simulated)
