@@ -23,7 +23,7 @@ dashboard: setup ## the lake in a browser: what is listened to, and whether the 
 	@$(BIN)/music-lakehouse dashboard
 
 test: setup ## all tests but the long histories and the many more seeds and kill points of test-full
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow" --durations=20
 
 test-chaos: setup ## tests that kill processes, fill disks and lose checkpoints
 	@$(PYTEST) -m "chaos and not slow"

@@ -19,14 +19,12 @@ pytestmark = [pytest.mark.chaos, pytest.mark.spark, pytest.mark.kafka]
 
 # In the order in which a run comes to them, so that each kill has the work of the runs before it behind it.
 IN_A_FIRST_LOAD = [
-    Fault("record_read_up_to", "before", "raw.page_view_events"),
     Fault("append", "before", "bronze.quarantine"),
     Fault("parse_batch", "after", "bronze.page_view_events", victim="python"),
 ]
 IN_AN_INCREMENT = [
     Fault("ingest_batches", "at_commit", "raw.listen_events"),
     Fault("merge", "during", "silver.dim_users", milliseconds=300, victim="jvm"),
-    Fault("record_positions", "before", "gold.fact_streams"),
 ]
 # The full suite's.
 EVERYWHERE_IN_A_FIRST_LOAD = [
@@ -34,6 +32,7 @@ EVERYWHERE_IN_A_FIRST_LOAD = [
     Fault("ingest_batches", "before", "raw.listen_events"),
     Fault("ingest_batches", "at_commit", "raw.listen_events", victim="jvm"),
     Fault("ingest_batches", "after", "raw.page_view_events", victim="python"),
+    Fault("record_read_up_to", "before", "raw.page_view_events"),
     Fault("record_read_up_to", "after", "raw.auth_events"),
     Fault("append", "before", "bronze.listen_events"),
     Fault("append", "during", "bronze.listen_events", milliseconds=200, victim="jvm"),
@@ -56,6 +55,7 @@ EVERYWHERE_IN_AN_INCREMENT = [
     Fault("merge", "at_commit", "silver.dim_users", victim="python"),
     Fault("record_positions", "before", "silver.user_profiles"),
     Fault("merge", "at_commit", "silver.user_sessions", victim="jvm"),
+    Fault("record_positions", "before", "gold.fact_streams"),
     Fault("merge", "during", "gold.daily_user_summary", milliseconds=100, victim="python"),
     Fault("merge", "at_commit", "gold.artist_popularity"),
 ]

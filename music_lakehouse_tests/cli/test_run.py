@@ -100,10 +100,10 @@ def test_quarantine_is_counted_and_shown_with_its_reasons(ran_once: tuple[Place,
     listed = place.run("quarantine", "list")
     shown = place.run("quarantine", "show", "--topic", "page_view_events", "--reason", reason, "--limit", "500")
 
-    assert f"{len(rows)} messages are in quarantine" in listed.out
+    assert f"{len(rows)} messages and rows are in quarantine" in listed.out
     with_reason = [row for row in views if reason in row["reasons"]]
     [line] = [line.split() for line in listed.out.splitlines() if "page_view_events" in line and f" {reason} " in line]
-    assert line[2] == str(len(with_reason))
+    assert line[:4] == ["streaming", "page_view_events", reason, str(len(with_reason))]
     assert shown.out.count("page_view_events") == len(with_reason)
     assert "auth_events" not in shown.out
 
