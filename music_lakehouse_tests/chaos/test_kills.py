@@ -90,7 +90,7 @@ def test_a_table_whose_creation_was_killed_before_its_commit_is_created_again(la
 
 
 @pytest.mark.timeout(1800)
-def test_killed_at_six_points_the_tables_are_those_of_the_oracle(lab: Lab) -> None:
+def test_killed_at_four_points_the_tables_are_those_of_the_oracle(lab: Lab) -> None:
     lab_after(lab, IN_A_FIRST_LOAD, IN_AN_INCREMENT)
 
 
