@@ -10,9 +10,11 @@ from random import Random
 import pytest
 from pyspark.sql import SparkSession
 
-from music_lakehouse.defs.customers.tables import TABLES
+from music_lakehouse.defs.customers.landed import CUSTOMER
+from music_lakehouse.defs.customers.tables import BRONZE, TABLES
 from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.repair import restore
 from music_lakehouse.simulator.customers.config import CustomersConfig
 from music_lakehouse.simulator.customers.simulation import land_customers
 from music_lakehouse_tests.defs.customers.lakes import deliver, landed_below, run_all, versions
@@ -254,3 +256,25 @@ _HEADER = (
     "c_mktsegment",
     "c_comment",
 )
+
+
+def test_a_table_that_was_put_back_takes_its_files_again_and_so_does_all_that_is_made_of_it(
+    lake: Lake, tmp_path: Path
+) -> None:
+    landing = tmp_path / "landing"
+    land(landing, "customer", "a.csv", 0, customer(1), customer(2))
+    land(landing, "orders", "a.csv", 0, order(1, 1), order(2, 2))
+    land(landing, "lineitem", "a.csv", 0, item(1), item(2))
+    run_all(lake, landing)
+    bronze, known = BRONZE[CUSTOMER], read_table(lake.root, DIMENSION)
+    first = lake.present(bronze).version()
+    land(landing, "customer", "b.csv", 1, customer(1, address="Moved"), customer(3))
+    run_all(lake, landing)
+
+    anew = restore(lake, bronze, first).anew
+
+    assert {DIMENSION, FACTS, "silver.customer", "bronze.quarantine_customers"} <= set(anew)
+    assert len(read_table(lake.root, bronze.full_name)) == 2
+    assert run_all(lake, landing)[bronze].rows == 2, "of b.csv alone"
+    assert_lake_equals_oracle(lake.root, landing)
+    assert ids_are_kept(known, read_table(lake.root, DIMENSION)) == []
