@@ -15,6 +15,7 @@ from music_lakehouse.resources.spark import SparkResource
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 
 if TYPE_CHECKING:
+    from music_lakehouse_tests.object_store import ObjectStore
     from music_lakehouse_tests.postgres import Postgres
 
 DEFAULT_SEED = 20180101
@@ -61,6 +62,23 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     server = Postgres(tmp_path_factory.mktemp("postgres"))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def _object_store() -> Iterator[ObjectStore]:
+    from music_lakehouse_tests.object_store import ObjectStore
+
+    store = ObjectStore()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def bucket(_object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of an empty bucket in an object store that the environment tells of."""
+    for name, value in _object_store.settings.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{_object_store.new_bucket()}"
 
 
 @pytest.fixture

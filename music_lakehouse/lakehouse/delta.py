@@ -14,6 +14,7 @@ from deltalake.exceptions import TableNotFoundError
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
+    from pyarrow.fs import SubTreeFileSystem
 
 
 def storage_options() -> dict[str, str]:
@@ -42,12 +43,22 @@ def dataset(table: DeltaTable, uri: str, *, pruned_by: list[tuple[str, str, Any]
 
     Raises DeltaProtocolError where rows are hidden by deletion vectors or columns are mapped, which Arrow can't read.
     """
-    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
-
     # delta-rs's own file system is in Python. Arrow's threads, which read ahead and close files, wait for Python's lock
     # then, with a lock of Arrow's held for which whoever has Python's may be waiting: so a query hung now and then.
-    local = None if "://" in uri else SubTreeFileSystem(uri, LocalFileSystem())
-    return table.to_pyarrow_dataset(filesystem=local, file_pruning_predicate=pruned_by)
+    return table.to_pyarrow_dataset(filesystem=_file_system(uri), file_pruning_predicate=pruned_by)
+
+
+def _file_system(uri: str) -> SubTreeFileSystem | None:
+    """Arrow's own file system, of which the URI is the root, with the settings of the `AWS_…` variables; None where
+    Arrow and delta-rs don't take the same settings."""
+    from pyarrow.fs import FileSystem, LocalFileSystem, SubTreeFileSystem
+
+    if "://" not in uri:
+        return SubTreeFileSystem(uri, LocalFileSystem())
+    if not native_uri(uri).startswith(("s3://", "file://")):
+        return None
+    files, path = FileSystem.from_uri(native_uri(uri))
+    return SubTreeFileSystem(path, files)
 
 
 def local_files(table: DeltaTable, uri: str) -> list[str] | None:

@@ -11,6 +11,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from music_lakehouse.cli.job_run import jobs_of
 from music_lakehouse.defs.customers.tables import DIM_CUSTOMER, FACT_SALES
+from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import begins_anew, record_source_position
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.lake import LakePaths
@@ -24,21 +25,29 @@ TABLE = DIM_CUSTOMER.full_name
 START = datetime(2024, 3, 1)
 
 
-@pytest.fixture
-def sold(place: Path) -> LakePaths:
+@pytest.fixture(params=["disk", "object store"])
+def sold(place: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> LakePaths:
     """A lake with two versions of the customers' dimension, of which the sales were made."""
-    lake = LakePaths(str(place / "data" / "lakehouse"))
+    on_disk = request.param == "disk"
+    lake = LakePaths(str(place / "data" / "lakehouse") if on_disk else f"{request.getfixturevalue('bucket')}/lake")
+    monkeypatch.setenv("LAKEHOUSE_ROOT", lake.root)
     for segment in ("BUILDING", "MACHINERY"):
         row = dict.fromkeys(DIM_CUSTOMER.column_names) | {"dim_customer_id": 1, "c_mktsegment": segment}
         rows = pa.Table.from_pylist([row], schema=DIM_CUSTOMER.arrow_schema)
-        write_deltalake(lake.path(DIM_CUSTOMER), rows, mode="overwrite")
+        write_deltalake(lake.path(DIM_CUSTOMER), rows, mode="overwrite", storage_options=delta.storage_options())
     record_source_position(lake, FACT_SALES.full_name, TABLE, TableState("id", 1))
     return lake
 
 
 def segment(lake: LakePaths) -> str:
-    [found] = DeltaTable(lake.path(DIM_CUSTOMER)).to_pyarrow_table()["c_mktsegment"].to_pylist()
+    [found] = at(lake).to_pyarrow_table()["c_mktsegment"].to_pylist()
     return str(found)
+
+
+def at(lake: LakePaths) -> DeltaTable:
+    found = lake.open(DIM_CUSTOMER)
+    assert found is not None
+    return found
 
 
 def test_history_shows_a_tables_versions(command: Command, sold: LakePaths) -> None:
@@ -74,13 +83,13 @@ def test_restore_puts_a_table_back_and_says_what_the_next_run_does(command: Comm
 
 
 def test_restore_takes_a_time_as_utc(command: Command, sold: LakePaths) -> None:
-    [newest, _] = DeltaTable(sold.path(DIM_CUSTOMER)).history()
-    at = datetime.fromtimestamp(newest["timestamp"] / 1000 - 60, timezone.utc)
+    [newest, _] = at(sold).history()
+    moment = datetime.fromtimestamp(newest["timestamp"] / 1000 - 60, timezone.utc)
 
-    ran = command("restore", TABLE, "--timestamp", at.strftime("%Y-%m-%dT%H:%M:%S"), "--yes")
+    ran = command("restore", TABLE, "--timestamp", moment.strftime("%Y-%m-%dT%H:%M:%S"), "--yes")
 
     assert ran.code == 1
-    assert f"{TABLE} had no version at {at:%Y-%m-%d %H:%M:%S}+00:00" in ran.error
+    assert f"{TABLE} had no version at {moment:%Y-%m-%d %H:%M:%S}+00:00" in ran.error
 
 
 @pytest.mark.parametrize("which", [(), ("--version", "0", "--timestamp", "2024-01-01")])

@@ -8,7 +8,6 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.versions import diff, history
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY
 
@@ -97,9 +96,3 @@ def test_a_column_that_one_version_lacks_is_missing_there(tmp_path: Path) -> Non
 def test_a_version_that_never_was_is_an_error(path: Path) -> None:
     with pytest.raises(DeltaError):
         diff(str(path), ITEMS, 0, 9)
-
-
-def test_files_of_a_local_table_are_read_without_python(path: Path) -> None:
-    assert delta.dataset(DeltaTable(path), str(path)).filesystem.type_name == "subtree"
-    monday = delta.dataset(DeltaTable(path), str(path), pruned_by=[("day", "in", ["2024-01-01"])])
-    assert monday.to_table()["id"].to_pylist() == [1]
