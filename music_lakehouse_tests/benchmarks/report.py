@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
@@ -71,8 +71,10 @@ SOURCES_HEADING = "## Other sources than Kafka\n"
 
 
 def write(measured: list[Measured], increment: int, loaded: list[Loaded], directory: Path, docs: Path) -> None:
-    """Write `benchmarks.json` to the directory and the page to `docs`. What was not measured stays on the page as it
-    was."""
+    """Write `benchmarks.json` to the directory and the page to `docs`. The streams' part of the page stays as it was
+    where they were not measured, and so do sources, as the last `benchmarks.json` has them."""
+    file = directory / "benchmarks.json"
+    loaded = _with_those_before(loaded, file)
     machine = {
         "when": datetime.now(timezone.utc).isoformat(timespec="minutes"),
         "cores": os.cpu_count(),
@@ -82,10 +84,17 @@ def write(measured: list[Measured], increment: int, loaded: list[Loaded], direct
         "loaded": [{**asdict(one), "increment": one.increment} for one in loaded],
     }
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "benchmarks.json").write_text(json.dumps(machine, indent=1) + "\n")
+    file.write_text(json.dumps(machine, indent=1) + "\n")
     streams, heading, sources = (docs.read_text() if docs.exists() else "").partition(SOURCES_HEADING)
     streams = page(measured, increment) + "\n" if measured else streams
     docs.write_text(streams + (sources_part(loaded) if loaded else heading + sources))
+
+
+def _with_those_before(loaded: list[Loaded], file: Path) -> list[Loaded]:
+    known = json.loads(file.read_text()).get("loaded", []) if file.exists() else []
+    before = [Loaded(**{f.name: one[f.name] for f in fields(Loaded)}) for one in known]
+    measured = {one.title for one in loaded}
+    return sorted([*loaded, *(one for one in before if one.title not in measured)], key=lambda one: one.title)
 
 
 def sources_part(loaded: list[Loaded]) -> str:
