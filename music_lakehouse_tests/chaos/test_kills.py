@@ -32,7 +32,6 @@ EVERYWHERE_IN_A_FIRST_LOAD = [
     Fault("ingest_batches", "before", "raw.listen_events"),
     Fault("ingest_batches", "at_commit", "raw.listen_events", victim="jvm"),
     Fault("ingest_batches", "after", "raw.page_view_events", victim="python"),
-    Fault("record_read_up_to", "before", "raw.page_view_events"),
     Fault("record_read_up_to", "after", "raw.auth_events"),
     Fault("append", "before", "bronze.listen_events"),
     Fault("append", "during", "bronze.listen_events", milliseconds=200, victim="jvm"),
