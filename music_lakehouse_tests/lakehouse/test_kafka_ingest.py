@@ -7,6 +7,8 @@ import pytest
 from confluent_kafka import Producer
 
 from music_lakehouse.defs.listening.tables import RAW
+from music_lakehouse.lakehouse.changes import total
+from music_lakehouse.lakehouse.delta import commits_after, rows_of
 from music_lakehouse.lakehouse.kafka import Topic, describe_topics, ensure_topics, newest_message_time
 from music_lakehouse.lakehouse.kafka_ingest import Ingested, ingest_topic
 from music_lakehouse.lakehouse.kafka_positions import read_up_to
@@ -69,6 +71,12 @@ def version(reader: Reader) -> int:
     return state.version
 
 
+def rows_since(reader: Reader, before: int) -> int | None:
+    """The rows of the versions behind this one: the sink may note in a version of its own that it has read on."""
+    table = reader.lake.present(TABLE)
+    return total(map(rows_of, commits_after(table, before, table.version()) or ()))
+
+
 def test_every_message_is_read_once_in_steps_of_bounded_size(reader: Reader) -> None:
     assert reader.read() == Ingested(0, 0, 0.0, {0: 0}, {0: 0})
     assert reader.values == []
@@ -99,7 +107,7 @@ def test_what_a_transaction_aborted_is_never_seen_and_counts_as_read(reader: Rea
     before = version(reader)
     reader.transaction(b"lost", commit=False)
     assert reader.read().rows == 0
-    assert version(reader) == before
+    assert rows_since(reader, before) == 0
     assert read_up_to(reader.lake, TABLE, reader.topic) == reader.topic.end_offsets
     reader.send(b"last")
     assert reader.read().rows == 1
@@ -114,6 +122,8 @@ def test_a_query_whose_checkpoint_is_gone_goes_on_behind_what_was_read(reader: R
     assert reader.read().rows == 1
     shutil.rmtree(Path(reader.lake.root) / "_checkpoints")
     shutil.rmtree(Path(reader.lake.root) / "metrics")
+    # A lake keeps the tables open that it has read.
+    reader.lake = Lake(reader.lake.root, reader.lake.spark)
     reader.send(b"d")
     assert reader.read().rows == 1
     assert reader.values == [(0, "a"), (1, "b"), (2, "c"), (3, "d")]
