@@ -172,14 +172,10 @@ def _retry_rows(root: str, pipeline: str, table: Table) -> None:
     if refused == 0:
         say(f"Nothing of {pipeline} is in quarantine: there is nothing to try again")
         return
-    lock = LakeLock(root)
-    lock.acquire("quarantine retry")
-    try:
+    with LakeLock(root).held("quarantine retry"):
         for name in LANDED_PIPELINES[pipeline]:
             if any(source.startswith("bronze.") for source in read_positions(lake, name)):
                 forget_positions(lake, name)
-    finally:
-        lock.release()
     say(f"{refused:,} rows of {pipeline} are judged again by `music-lakehouse run {pipeline}_pipeline`")
 
 

@@ -91,9 +91,5 @@ def _held(what: str) -> Iterator[LakePaths]:
     from music_lakehouse.settings import Settings
 
     root = Settings().lake_uri
-    lock = LakeLock(root)
-    lock.acquire(what)
-    try:
+    with LakeLock(root).held(what):
         yield LakePaths(root)
-    finally:
-        lock.release()

@@ -57,15 +57,10 @@ def reset(
     if embedded is not None:
         what += f", and the messages in {embedded.data}"
     confirm(f"This removes {what}", yes=yes)
-    lock = LakeLock(root)
-    lock.acquire("reset")
-    try:
-        with waiting("Removing"):
-            if own is not None:
-                _forget(root, own)
-            _remove_tables(root, tables, [CHECKPOINTS] if own is None else [f"{CHECKPOINTS}/{name}" for name in own])
-    finally:
-        lock.release()
+    with LakeLock(root).held("reset"), waiting("Removing"):
+        if own is not None:
+            _forget(root, own)
+        _remove_tables(root, tables, [CHECKPOINTS] if own is None else [f"{CHECKPOINTS}/{name}" for name in own])
     if embedded is not None:
         embedded.stop()
         shutil.rmtree(embedded.data, ignore_errors=True)

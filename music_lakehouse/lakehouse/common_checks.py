@@ -38,6 +38,15 @@ def key_is_there(table: Table) -> list[Check]:
     return [of_each_row("key_not_null", "the key is there", " OR ".join(f'"{name}" IS NULL' for name in table.key))]
 
 
+def quarantine_checks(table: Table) -> list[Check]:
+    """Each refused row is there once, with its reasons."""
+    return [
+        *key_is_there(table),
+        *key_is_unique(table),
+        of_each_row("has_a_reason", "every row names the rules that it breaks", "len(reasons) = 0 OR reasons IS NULL"),
+    ]
+
+
 def scd2_checks(
     noun: str,
     *,

@@ -49,6 +49,15 @@ class Rule:
     limit: float = 1.0
 
 
+# Of what other systems send, so much is refused on any day.
+_USUAL_SHARE = 0.05
+
+
+def needed(name: str, predicate: str, description: str) -> Rule:
+    """A rule of landed rows: one that breaks it goes to quarantine, and more than are usual warn."""
+    return Rule(name, predicate, Action.DROP, description, threshold=_USUAL_SHARE)
+
+
 class ExpectationFailedError(RuntimeError):
     """Rows broke a rule whose action is `fail`."""
 

@@ -101,6 +101,15 @@ class LakeLock:
         self._stop.clear()
         threading.Thread(target=self._beat, name="lake-lock-heartbeat", daemon=True).start()
 
+    @contextmanager
+    def held(self, run_id: str, *, wait_seconds: float = 0.0) -> Iterator[None]:
+        """Take the lock, and give it back at the end. Raises as `acquire`."""
+        self.acquire(run_id, wait_seconds=wait_seconds)
+        try:
+            yield
+        finally:
+            self.release()
+
     def add_children(self) -> None:
         """Name this process's Spark drivers too: the lock is theirs as well until they end."""
         self._renew([Process(child.pid, child.create_time()) for child in spark_children()])

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta, timezone
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from music_lakehouse.lakehouse.ranges import qualified
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -31,6 +33,5 @@ class Moments:
 
     def predicate(self, alias: str | None = None, *, quote: str = "`") -> str:
         """The moments as an SQL predicate; `quote` is what names are put in: Spark's, or that of others."""
-        column = f"{quote}{self.column}{quote}"
-        name = f"{alias}.{column}" if alias else column
+        name = qualified(self.column, alias, quote)
         return f"{name} >= '{self.first.isoformat()}' AND {name} <= '{self.last.isoformat()}'"

@@ -19,14 +19,13 @@ from music_lakehouse.lakehouse.tables import Table
 
 @dataclass(frozen=True)
 class Version:
-    """A commit: its number, its time (UTC), what was done, how many rows that wrote, changed or removed (None where the
-    log doesn't say), and by what."""
+    """A commit: its number, its time (UTC), what was done, and how many rows that wrote, changed or removed (None where
+    the log doesn't say)."""
 
     number: int
     at: datetime
     operation: str
     rows: int | None
-    writer: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,6 @@ def history(table: DeltaTable, *, limit: int | None = None) -> Iterator[Version]
             datetime.fromtimestamp(entry["timestamp"] / 1000, timezone.utc),
             str(entry.get("operation", "")),
             delta.rows_of(entry),
-            str(entry.get("engineInfo") or entry.get("clientVersion") or ""),
         )
 
 

@@ -16,7 +16,14 @@ from music_lakehouse.defs.catalogue.tables import (
     version_key,
 )
 from music_lakehouse.lakehouse.checks import Check
-from music_lakehouse.lakehouse.common_checks import key_is_there, key_is_unique, of_each_row, row_count, scd2_checks
+from music_lakehouse.lakehouse.common_checks import (
+    key_is_there,
+    key_is_unique,
+    of_each_row,
+    quarantine_checks,
+    row_count,
+    scd2_checks,
+)
 from music_lakehouse.lakehouse.file_checks import landed_file_checks
 from music_lakehouse.lakehouse.file_ingest import RESCUED
 from music_lakehouse.lakehouse.tables import Table
@@ -114,11 +121,7 @@ _ARTIST_OF_THE_TRACK = Check(
 
 CHECKS: Mapping[Table, list[Check]] = {
     **{table: _bronze_checks(table) for table in BRONZE.values()},
-    QUARANTINE: [
-        *key_is_there(QUARANTINE),
-        *key_is_unique(QUARANTINE),
-        of_each_row("has_a_reason", "every row names the rules that it breaks", "len(reasons) = 0 OR reasons IS NULL"),
-    ],
+    QUARANTINE: quarantine_checks(QUARANTINE),
     **{table: [*key_is_there(table), *key_is_unique(table)] for table in SILVER.values()},
     **{DIMENSION_TABLES[entity]: _dimension_checks(entity) for entity in DIMENSIONS},
     DIM_DATE: [*key_is_there(DIM_DATE), *key_is_unique(DIM_DATE)],

@@ -13,7 +13,6 @@ from functools import partial, reduce
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from music_lakehouse.defs.catalogue.entities import ARTISTS, DATES, DIMENSIONS, ENTITIES, STREAMS, TRACKS, USERS, Entity
 from music_lakehouse.defs.catalogue.tables import BRONZE, DIM_DATE, DIMENSION_TABLES, FACT_STREAM, QUARANTINE, SILVER
@@ -23,6 +22,7 @@ from music_lakehouse.lakehouse.changes import Change, Changes
 from music_lakehouse.lakehouse.expectations import JUDGED
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.query import query
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.scd2 import changed_stretches
@@ -43,11 +43,8 @@ def _update_quarantine(lake: Lake, changes: Changes) -> Written:
     found = {entity: changes.get(BRONZE[entity.name]) for entity in ENTITIES}
     new = (rows.refused(judged_changes(c, entity), entity) for entity, c in found.items() if c is not None)
     desired = reduce(DataFrame.unionByName, new)
-    since = desired.agg(F.unix_micros(F.min(DATE_ADDED))).collect()[0][0]
-    if since is None:
-        return Written()
-    may_be_there = F.col(DATE_ADDED) >= F.timestamp_micros(F.lit(since))
-    return make_equal(lake, QUARANTINE, desired, current=lake.read(QUARANTINE).where(may_be_there))
+    within = Moments.of(desired, DATE_ADDED)
+    return Written() if within is None else make_equal(lake, QUARANTINE, desired, within=within)
 
 
 def _follow_landed(

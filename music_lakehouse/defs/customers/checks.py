@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from music_lakehouse.defs.customers.landed import CUSTOMER, LINEITEM
 from music_lakehouse.defs.customers.tables import BRONZE, DIM_CUSTOMER, FACT_SALES, QUARANTINE, SILVER
 from music_lakehouse.lakehouse.checks import Check
-from music_lakehouse.lakehouse.common_checks import key_is_there, key_is_unique, of_each_row, row_count, scd2_checks
+from music_lakehouse.lakehouse.common_checks import (
+    key_is_there,
+    key_is_unique,
+    of_each_row,
+    quarantine_checks,
+    row_count,
+    scd2_checks,
+)
 from music_lakehouse.lakehouse.file_checks import landed_file_checks
 from music_lakehouse.lakehouse.tables import Table
 
@@ -21,11 +28,7 @@ _ORDERED_AT = "to_timestamp(epoch(order_date))"
 
 CHECKS: Mapping[Table, list[Check]] = {
     **{table: landed_file_checks(table) for table in BRONZE.values()},
-    QUARANTINE: [
-        *key_is_there(QUARANTINE),
-        *key_is_unique(QUARANTINE),
-        of_each_row("has_a_reason", "every row names the rules that it breaks", "len(reasons) = 0 OR reasons IS NULL"),
-    ],
+    QUARANTINE: quarantine_checks(QUARANTINE),
     **{table: [*key_is_there(table), *key_is_unique(table)] for table in SILVER.values()},
     DIM_CUSTOMER: [
         *key_is_there(DIM_CUSTOMER),

@@ -22,6 +22,7 @@ from music_lakehouse.lakehouse.changes import Change, Changes
 from music_lakehouse.lakehouse.expectations import JUDGED
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.query import query
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.steps import Step
@@ -63,10 +64,8 @@ def _update_quarantine(lake: Lake, changes: Changes) -> Written:
     found = {landed: changes.get(table) for landed, table in BRONZE.items()}
     new = (rows.refused(judged_changes(c, landed)) for landed, c in found.items() if c is not None)
     desired = reduce(DataFrame.unionByName, new)
-    since = desired.agg(F.unix_micros(F.min(DATE_ADDED))).collect()[0][0]
-    if since is None:
-        return Written()
-    return make_equal(lake, QUARANTINE, desired, current=_since(lake, QUARANTINE, since))
+    within = Moments.of(desired, DATE_ADDED)
+    return Written() if within is None else make_equal(lake, QUARANTINE, desired, within=within)
 
 
 def _update_silver(landed: LandedTable, lake: Lake, changes: Changes) -> Written:

@@ -15,7 +15,13 @@ from music_lakehouse.defs.heart_rate.tables import (
 from music_lakehouse.defs.heart_rate.transforms.recordings import HIGHEST_RATE, LOWEST_RATE, UNKNOWN
 from music_lakehouse.defs.heart_rate.transforms.summaries import UNITS
 from music_lakehouse.lakehouse.checks import Check
-from music_lakehouse.lakehouse.common_checks import key_is_there, key_is_unique, of_each_row, row_count
+from music_lakehouse.lakehouse.common_checks import (
+    key_is_there,
+    key_is_unique,
+    of_each_row,
+    quarantine_checks,
+    row_count,
+)
 from music_lakehouse.lakehouse.file_checks import landed_file_checks
 from music_lakehouse.lakehouse.tables import Table
 
@@ -59,11 +65,7 @@ def _of_touched_files(name: str, rows: str) -> str:
 CHECKS: Mapping[Table, list[Check]] = {
     DIM_PATIENTS: [*key_is_there(DIM_PATIENTS), *key_is_unique(DIM_PATIENTS)],
     HEART_RATE: landed_file_checks(HEART_RATE),
-    QUARANTINE: [
-        *key_is_there(QUARANTINE),
-        *key_is_unique(QUARANTINE),
-        of_each_row("has_a_reason", "every row names the rules that it breaks", "len(reasons) = 0 OR reasons IS NULL"),
-    ],
+    QUARANTINE: quarantine_checks(QUARANTINE),
     SILVER_HEART_RATE: [
         *key_is_there(SILVER_HEART_RATE),
         *key_is_unique(SILVER_HEART_RATE),

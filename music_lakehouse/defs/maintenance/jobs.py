@@ -36,9 +36,7 @@ def maintain_tables(context: dg.OpExecutionContext, config: MaintenanceConfig, l
     doesn't hold up the others."""
     done: dict[str, Upkeep] = {}
     errors: list[str] = []
-    lock = LakeLock(lakehouse.root)
-    lock.acquire(context.run_id, wait_seconds=config.lock_wait_minutes * 60)
-    try:
+    with LakeLock(lakehouse.root).held(context.run_id, wait_seconds=config.lock_wait_minutes * 60):
         tables = find_tables(lakehouse.root)
         behind = steps_behind(lakehouse.paths, tables)
         retention = timedelta(days=config.retention_days) + LONGEST_COMMIT
@@ -51,8 +49,6 @@ def maintain_tables(context: dg.OpExecutionContext, config: MaintenanceConfig, l
             if upkeep is not None:
                 done[name] = upkeep
                 _tell(context, name, upkeep)
-    finally:
-        lock.release()
     context.add_output_metadata(_summary(done))
     if errors:
         raise dg.Failure("; ".join(errors), metadata=_summary(done), allow_retries=False)

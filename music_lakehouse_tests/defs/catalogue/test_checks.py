@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,29 @@ from music_lakehouse.defs.catalog import find_table
 from music_lakehouse.defs.catalogue.checks import CHECKS
 from music_lakehouse.defs.catalogue.source import SOURCE_TABLES
 from music_lakehouse.defs.catalogue.tables import BRONZE, TABLES
-from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
+from music_lakehouse.lakehouse.checks import Check, evaluate
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.tables import Column, Table
+from music_lakehouse_tests.defs.broken_tables import (
+    Damage,
+    assert_passes_where_there_is_nothing,
+    change,
+    double_a_row,
+    lose_a_row,
+    lose_the_key,
+    outcome,
+    record,
+    rows_of,
+)
 from music_lakehouse_tests.defs.listening.small_lakes import write
 from music_lakehouse_tests.oracle.catalogue.examples import artist, at, gone, load, stream, track, user
 from music_lakehouse_tests.oracle.catalogue.files import records
 from music_lakehouse_tests.oracle.catalogue.schema import SOURCES
 from music_lakehouse_tests.oracle.catalogue.tables import tables_of
-from music_lakehouse_tests.oracle.values import Row, Tables
+from music_lakehouse_tests.oracle.values import Tables
 
 ALL = [(table, check) for table, checks in CHECKS.items() for check in checks]
 NOW = datetime(2025, 3, 9, tzinfo=timezone.utc)
-
-Damage = Callable[[Tables, Table], object]
 
 
 def sound_tables(root: Path) -> Tables:
@@ -69,35 +77,6 @@ def sound_tables(root: Path) -> Tables:
     return tables
 
 
-def rows_of(tables: Tables, table: Table) -> list[Row]:
-    return tables[table.full_name]
-
-
-def change(**values: object) -> Damage:
-    """Other values in all rows."""
-    return lambda tables, table: [row.update(values) for row in rows_of(tables, table)]
-
-
-def record(**values: object) -> Damage:
-    """Other values in the newest record of each file."""
-    later = {"recorded_at": NOW + timedelta(seconds=1)}
-    return lambda tables, table: tables["metrics.files"].extend(
-        [{**row, **later, **values} for row in tables["metrics.files"]]
-    )
-
-
-def double_a_row(tables: Tables, table: Table) -> None:
-    rows_of(tables, table).append(rows_of(tables, table)[0])
-
-
-def lose_a_row(tables: Tables, table: Table) -> None:
-    rows_of(tables, table).pop()
-
-
-def lose_the_key(tables: Tables, table: Table) -> None:
-    rows_of(tables, table)[0][table.key[0]] = None
-
-
 def end_early(tables: Tables, table: Table) -> None:
     first = next(row for row in rows_of(tables, table) if row["end_at"] is not None and not row["is_deleted"])
     first["end_at"] -= timedelta(milliseconds=1)
@@ -131,8 +110,8 @@ def exchange_artists(tables: Tables, table: Table) -> None:
 EXAMPLES: dict[str, Damage] = {
     "counts_by_file": double_a_row,
     "rows_are_those_of_the_files": lose_a_row,
-    "files_readable": record(state="unreadable", problem="no"),
-    "files_unchanged": record(problem="it changed"),
+    "files_readable": record(NOW, state="unreadable", problem="no"),
+    "files_unchanged": record(NOW, problem="it changed"),
     "nothing_rescued": change(_rescued_data="{}"),
     "key_not_null": lose_the_key,
     "key_unique": double_a_row,
@@ -160,15 +139,6 @@ def is_first_of_its_kind(table: Table) -> bool:
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return sound_tables(tmp_path_factory.mktemp("landing"))
-
-
-def outcome(tables: Tables, place: Path, table: Table, check: Check, since: int | None) -> Outcome:
-    lake = LakePaths(str(place))
-    for name in sorted({table.full_name, *check.tables, *check.counted}):
-        write(lake, find_table(name), [])
-        write(lake, find_table(name), tables[name], mode="append")
-    (found,) = evaluate(lake, table, [check], since=since, find_table=find_table)
-    return found
 
 
 def test_every_check_has_an_example_that_breaks_it() -> None:
@@ -207,14 +177,7 @@ def test_a_column_that_the_declaration_lacks_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("table", CHECKS, ids=lambda table: table.full_name)
 def test_all_checks_pass_where_there_is_nothing(tmp_path: Path, table: Table) -> None:
-    def broken(since: int | None) -> list[Outcome]:
-        outcomes = evaluate(LakePaths(str(tmp_path)), table, CHECKS[table], since=since, find_table=find_table)
-        return [found for found in outcomes if not found.passed]
-
-    assert broken(None) == [], "no table"
-    write(LakePaths(str(tmp_path)), table, [])
-    assert broken(None) == [], "an empty table"
-    assert broken(0) == [], "a run that wrote nothing"
+    assert_passes_where_there_is_nothing(tmp_path, table)
 
 
 def test_a_table_that_is_one_line_has_a_bronze_table_with_the_checks_of_its_files() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -9,14 +8,22 @@ from typing import Any
 
 import pytest
 
-from music_lakehouse.defs.catalog import find_table
 from music_lakehouse.defs.customers.checks import CHECKS
 from music_lakehouse.defs.customers.landed import LANDED
 from music_lakehouse.defs.customers.tables import BRONZE, TABLES
-from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
-from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.checks import Check
 from music_lakehouse.lakehouse.tables import Table
-from music_lakehouse_tests.defs.listening.small_lakes import write
+from music_lakehouse_tests.defs.broken_tables import (
+    Damage,
+    assert_passes_where_there_is_nothing,
+    change,
+    double_a_row,
+    lose_a_row,
+    lose_the_key,
+    outcome,
+    record,
+    rows_of,
+)
 from music_lakehouse_tests.oracle.customers.examples import customer, item, land, order
 from music_lakehouse_tests.oracle.customers.files import landed_files, records
 from music_lakehouse_tests.oracle.customers.schema import SOURCES
@@ -26,8 +33,6 @@ from music_lakehouse_tests.oracle.values import Row, Tables
 ALL = [(table, check) for table, checks in CHECKS.items() for check in checks]
 NAMES = [f"{table.full_name}-{check.name}" for table, check in ALL]
 NOW = datetime(2024, 3, 9, tzinfo=timezone.utc)
-
-Damage = Callable[[Tables, Table], object]
 
 
 def sound_tables(root: Path) -> Tables:
@@ -72,35 +77,6 @@ def _landed_rows(root: Path, name: str) -> list[Row]:
     ]
 
 
-def rows_of(tables: Tables, table: Table) -> list[Row]:
-    return tables[table.full_name]
-
-
-def change(**values: object) -> Damage:
-    """Other values in all rows."""
-    return lambda tables, table: [row.update(values) for row in rows_of(tables, table)]
-
-
-def record(**values: object) -> Damage:
-    """Other values in the newest record of each file."""
-    later = {"recorded_at": NOW + timedelta(seconds=1)}
-    return lambda tables, table: tables["metrics.files"].extend(
-        [{**row, **later, **values} for row in tables["metrics.files"]]
-    )
-
-
-def double_a_row(tables: Tables, table: Table) -> None:
-    rows_of(tables, table).append(rows_of(tables, table)[0])
-
-
-def lose_a_row(tables: Tables, table: Table) -> None:
-    rows_of(tables, table).pop()
-
-
-def lose_the_key(tables: Tables, table: Table) -> None:
-    rows_of(tables, table)[0][table.key[0]] = None
-
-
 def end_early(tables: Tables, table: Table) -> None:
     first = next(row for row in rows_of(tables, table) if row["end_date"] is not None)
     first["end_date"] -= timedelta(milliseconds=1)
@@ -120,8 +96,8 @@ def take_the_last_version(tables: Tables, table: Table) -> None:
 EXAMPLES: dict[str, Damage] = {
     "counts_by_file": double_a_row,
     "rows_are_those_of_the_files": lose_a_row,
-    "files_readable": record(state="unreadable", problem="no"),
-    "files_unchanged": record(problem="it changed"),
+    "files_readable": record(NOW, state="unreadable", problem="no"),
+    "files_unchanged": record(NOW, problem="it changed"),
     "key_not_null": lose_the_key,
     "key_unique": double_a_row,
     "has_a_reason": change(reasons=[]),
@@ -140,15 +116,6 @@ EXAMPLES: dict[str, Damage] = {
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return sound_tables(tmp_path_factory.mktemp("landing"))
-
-
-def outcome(tables: Tables, place: Path, table: Table, check: Check, since: int | None) -> Outcome:
-    lake = LakePaths(str(place))
-    for name in sorted({table.full_name, *check.tables, *check.counted}):
-        write(lake, find_table(name), [])
-        write(lake, find_table(name), tables[name], mode="append")
-    (found,) = evaluate(lake, table, [check], since=since, find_table=find_table)
-    return found
 
 
 def test_every_check_has_an_example_that_breaks_it() -> None:
@@ -172,11 +139,4 @@ def test_a_check_passes_on_sound_tables_and_fails_on_broken_ones(
 
 @pytest.mark.parametrize("table", CHECKS, ids=lambda table: table.full_name)
 def test_all_checks_pass_where_there_is_nothing(tmp_path: Path, table: Table) -> None:
-    def broken(since: int | None) -> list[Outcome]:
-        outcomes = evaluate(LakePaths(str(tmp_path)), table, CHECKS[table], since=since, find_table=find_table)
-        return [found for found in outcomes if not found.passed]
-
-    assert broken(None) == [], "no table"
-    write(LakePaths(str(tmp_path)), table, [])
-    assert broken(None) == [], "an empty table"
-    assert broken(0) == [], "a run that wrote nothing"
+    assert_passes_where_there_is_nothing(tmp_path, table)

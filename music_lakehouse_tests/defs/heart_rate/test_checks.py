@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,28 @@ from music_lakehouse.defs.heart_rate.tables import (
     SILVER_HEART_RATE,
     TABLES,
 )
-from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
+from music_lakehouse.lakehouse.checks import Check, evaluate
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.tables import Table
+from music_lakehouse_tests.defs.broken_tables import (
+    Damage,
+    assert_passes_where_there_is_nothing,
+    change,
+    double_a_row,
+    lose_a_row,
+    lose_the_key,
+    outcome,
+    record,
+    rows_of,
+)
 from music_lakehouse_tests.defs.heart_rate.lakes import land, name_people, recording
 from music_lakehouse_tests.defs.listening.small_lakes import write
 from music_lakehouse_tests.oracle.heart_rate.tables import tables_of
-from music_lakehouse_tests.oracle.values import Row, Tables
+from music_lakehouse_tests.oracle.values import Tables
 
 ALL = [(table, check) for table, checks in CHECKS.items() for check in checks]
 NAMES = [f"{table.full_name}-{check.name}" for table, check in ALL]
 NOW = datetime(2024, 3, 9, tzinfo=timezone.utc)
-
-Damage = Callable[[Tables, Table], object]
 
 
 def sound_tables(root: Path) -> Tables:
@@ -80,40 +88,11 @@ def sound_tables(root: Path) -> Tables:
     return tables
 
 
-def rows_of(tables: Tables, table: Table) -> list[Row]:
-    return tables[table.full_name]
-
-
-def change(**values: object) -> Damage:
-    """Other values in all rows."""
-    return lambda tables, table: [row.update(values) for row in rows_of(tables, table)]
-
-
-def record(**values: object) -> Damage:
-    """Other values in the newest record of each file."""
-    later = {"recorded_at": NOW + timedelta(seconds=1)}
-    return lambda tables, table: tables["metrics.files"].extend(
-        [{**row, **later, **values} for row in tables["metrics.files"]]
-    )
-
-
-def double_a_row(tables: Tables, table: Table) -> None:
-    rows_of(tables, table).append(rows_of(tables, table)[0])
-
-
-def lose_a_row(tables: Tables, table: Table) -> None:
-    rows_of(tables, table).pop()
-
-
-def lose_the_key(tables: Tables, table: Table) -> None:
-    rows_of(tables, table)[0][table.key[0]] = None
-
-
 EXAMPLES: dict[str, list[Damage]] = {
     "counts_by_file": [double_a_row],
     "rows_are_those_of_the_files": [lose_a_row],
-    "files_readable": [record(state="unreadable", problem="no")],
-    "files_unchanged": [record(problem="it changed")],
+    "files_readable": [record(NOW, state="unreadable", problem="no")],
+    "files_unchanged": [record(NOW, problem="it changed")],
     "key_not_null": [lose_the_key],
     "key_unique": [double_a_row],
     "has_a_reason": [change(reasons=[])],
@@ -138,15 +117,6 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return sound_tables(tmp_path_factory.mktemp("landing"))
 
 
-def outcome(tables: Tables, place: Path, table: Table, check: Check, since: int | None) -> Outcome:
-    lake = LakePaths(str(place))
-    for name in sorted({table.full_name, *check.tables, *check.counted}):
-        write(lake, find_table(name), [])
-        write(lake, find_table(name), tables[name], mode="append")
-    (found,) = evaluate(lake, table, [check], since=since, find_table=find_table)
-    return found
-
-
 def test_every_check_has_an_example_that_breaks_it() -> None:
     assert {check.name for _, check in ALL} == EXAMPLES.keys()
     assert set(CHECKS) == set(TABLES.values()), "each table is checked"
@@ -169,14 +139,7 @@ def test_a_check_passes_on_sound_tables_and_fails_on_broken_ones(
 
 @pytest.mark.parametrize("table", CHECKS, ids=lambda table: table.full_name)
 def test_all_checks_pass_where_there_is_nothing(tmp_path: Path, table: Table) -> None:
-    def broken(since: int | None) -> list[Outcome]:
-        outcomes = evaluate(LakePaths(str(tmp_path)), table, CHECKS[table], since=since, find_table=find_table)
-        return [found for found in outcomes if not found.passed]
-
-    assert broken(None) == [], "no table"
-    write(LakePaths(str(tmp_path)), table, [])
-    assert broken(None) == [], "an empty table"
-    assert broken(0) == [], "a run that wrote nothing"
+    assert_passes_where_there_is_nothing(tmp_path, table)
 
 
 def test_a_run_looks_at_what_landed_when_its_rows_did_and_at_nothing_older(tables: Tables, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import copy
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -16,32 +15,21 @@ from music_lakehouse.defs.listening.checks import CHECKS
 from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.tables import Table
+from music_lakehouse_tests.defs.broken_tables import (
+    Damage,
+    assert_passes_where_there_is_nothing,
+    change,
+    double_a_row,
+    lose_the_key,
+    rows_of,
+)
 from music_lakehouse_tests.defs.listening.small_lakes import sound_tables, write, write_all
-from music_lakehouse_tests.oracle.values import Row, Tables
+from music_lakehouse_tests.oracle.values import Tables
 
 pytestmark = pytest.mark.thorough
 
 ALL = [(table, check) for table, checks in CHECKS.items() for check in checks]
 NAMES = [f"{table.full_name}-{check.name}" for table, check in ALL]
-
-Damage = Callable[[Tables, Table], object]
-
-
-def rows_of(tables: Tables, table: Table) -> list[Row]:
-    return tables[table.full_name]
-
-
-def change(**values: object) -> Damage:
-    """Other values in all rows."""
-    return lambda tables, table: [row.update(values) for row in rows_of(tables, table)]
-
-
-def double_a_row(tables: Tables, table: Table) -> None:
-    rows_of(tables, table).append(rows_of(tables, table)[0])
-
-
-def lose_the_key(tables: Tables, table: Table) -> None:
-    rows_of(tables, table)[0][table.key[0]] = None
 
 
 def double_an_event(tables: Tables, table: Table) -> None:
@@ -174,14 +162,7 @@ def test_a_check_fails_on_a_table_that_was_broken(
 
 @pytest.mark.parametrize("table", CHECKS, ids=lambda table: table.full_name)
 def test_all_checks_pass_where_there_is_nothing(tmp_path: Path, table: Table) -> None:
-    def broken(since: int | None) -> list[Outcome]:
-        outcomes = evaluate(LakePaths(str(tmp_path)), table, CHECKS[table], since=since, find_table=find_table)
-        return [found for found in outcomes if not found.passed]
-
-    assert broken(None) == [], "no table"
-    write(LakePaths(str(tmp_path)), table, [])
-    assert broken(None) == [], "an empty table"
-    assert broken(0) == [], "a run that wrote nothing"
+    assert_passes_where_there_is_nothing(tmp_path, table)
 
 
 def test_the_newest_event_may_be_a_day_old(sound: tuple[LakePaths, Tables], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.defs.catalogue.entities import ENTITIES, Entity
 from music_lakehouse.defs.catalogue.tables import BRONZE, QUARANTINE
-from music_lakehouse.lakehouse.expectations import FAILED_RULES, Action, Rule, mark
+from music_lakehouse.lakehouse.expectations import FAILED_RULES, Rule, mark, needed
 from music_lakehouse.lakehouse.file_ingest import RESCUED, ROW_NUMBER, SOURCE_FILE
 from music_lakehouse.lakehouse.landing import DELETED, EXTRACTED_AT
 from music_lakehouse.lakehouse.tables import Table
@@ -15,28 +15,21 @@ from music_lakehouse.lakehouse.tables import Table
 LANDED_ORDER = (EXTRACTED_AT, SOURCE_FILE, ROW_NUMBER)
 """The order in which the database held what landed: load by load, and within one as it was read."""
 
-# Of an operational database, so much is refused on any day.
-_USUAL_SHARE = 0.05
-
 
 def rules(entity: Entity) -> list[Rule]:
     """What a row needs to become one of silver. Of a deleted row nothing but the key is there."""
     unless_deleted = f"`{DELETED}` OR"
     return [
-        _rule(f"{entity.key}_missing", f"`{entity.key}` IS NOT NULL", f"{entity.key} is there"),
+        needed(f"{entity.key}_missing", f"`{entity.key}` IS NOT NULL", f"{entity.key} is there"),
         *(
-            _rule(f"{name}_missing", f"{unless_deleted} `{name}` IS NOT NULL", f"{name} is there")
+            needed(f"{name}_missing", f"{unless_deleted} `{name}` IS NOT NULL", f"{name} is there")
             for name in entity.required
         ),
         *(
-            _rule(f"{name}_not_positive", f"{unless_deleted} `{name}` > 0", f"{name} is above zero")
+            needed(f"{name}_not_positive", f"{unless_deleted} `{name}` > 0", f"{name} is above zero")
             for name in entity.positive
         ),
     ]
-
-
-def _rule(name: str, predicate: str, description: str) -> Rule:
-    return Rule(name, predicate, Action.DROP, description, threshold=_USUAL_SHARE)
 
 
 RULES: dict[Table, list[Rule]] = {BRONZE[entity.name]: rules(entity) for entity in ENTITIES}

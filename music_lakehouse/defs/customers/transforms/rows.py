@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from music_lakehouse.defs.customers.landed import LANDED, LandedTable
 from music_lakehouse.defs.customers.tables import BRONZE, HASH, QUARANTINE
 from music_lakehouse.lakehouse.coercion import coerced
-from music_lakehouse.lakehouse.expectations import FAILED_RULES, Action, Rule, mark
+from music_lakehouse.lakehouse.expectations import FAILED_RULES, Rule, mark, needed
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED, RESCUED, ROW_NUMBER, SOURCE_FILE
 from music_lakehouse.lakehouse.tables import Column, Table
 
@@ -17,15 +17,13 @@ _TYPED = "_typed_"
 _ROW = "row"
 PLACE = (DATE_ADDED, SOURCE_FILE, ROW_NUMBER)
 """When a row landed, in which file, and where in it."""
-# Of what others send, so much is refused on any day.
-_USUAL_SHARE = 0.05
 
 
 def rules(landed: LandedTable) -> list[Rule]:
     """What a row needs to become one of silver, said of its columns' text and of what that stands for (`_typed_` before
     the name). Of a line that has no columns nothing is said of these."""
     found = [
-        _rule("malformed", f"`{RESCUED}` IS NULL", "a row has as many fields as the header, and each quote is closed")
+        needed("malformed", f"`{RESCUED}` IS NULL", "a row has as many fields as the header, and each quote is closed")
     ]
     for column in landed.columns:
         found.append(_is_there(column, required=column.name in landed.required))
@@ -37,16 +35,12 @@ def rules(landed: LandedTable) -> list[Rule]:
 def _is_there(column: Column, *, required: bool) -> Rule:
     there = f"`{column.name}` <> ''" if required else f"`{column.name}` IS NOT NULL"
     what = f"{column.name} is there" if required else f"the file has the column {column.name}"
-    return _rule(f"{column.name}_missing", f"`{RESCUED}` IS NOT NULL OR {there}", what)
+    return needed(f"{column.name}_missing", f"`{RESCUED}` IS NOT NULL OR {there}", what)
 
 
 def _fits(column: Column) -> Rule:
     fits = f"`{_TYPED}{column.name}` IS NOT NULL OR coalesce(`{column.name}`, '') = ''"
-    return _rule(f"{column.name}_unfit", fits, f"{column.name} is {column.type.lower()} or empty")
-
-
-def _rule(name: str, predicate: str, description: str) -> Rule:
-    return Rule(name, predicate, Action.DROP, description, threshold=_USUAL_SHARE)
+    return needed(f"{column.name}_unfit", fits, f"{column.name} is {column.type.lower()} or empty")
 
 
 RULES: dict[Table, list[Rule]] = {BRONZE[landed]: rules(landed) for landed in LANDED}

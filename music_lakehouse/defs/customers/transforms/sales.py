@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+
+from music_lakehouse.lakehouse.scd2 import holding, holds_at
 
 
 def fact_sales(lines: DataFrame, orders: DataFrame, versions: DataFrame) -> DataFrame:
     """Rows of fact_sales from line items, their orders, and versions of the customers; what isn't there is null."""
-    first = F.min("start_date").over(Window.partitionBy("c_custkey")) == F.col("start_date")
-    held = versions.select(
-        "dim_customer_id",
-        "c_custkey",
-        # The first version holds for all orders before it too.
-        F.when(~first, F.col("start_date")).alias("since"),
-        F.col("end_date").alias("until"),
-    )
+    held = holding(versions, key="c_custkey", start="start_date", end="end_date")
+    held = held.select("dim_customer_id", "c_custkey", "since", "until")
     ordered = orders.select(
         "o_orderkey", "o_custkey", "o_orderdate", "o_shippriority", _start_of_day("o_orderdate").alias("moment")
     )
-    at_the_time = (F.col("o_custkey") == F.col("c_custkey")) & _within("moment")
+    at_the_time = (F.col("o_custkey") == F.col("c_custkey")) & holds_at("moment")
     by_order = ordered.join(held, at_the_time, "left")
     return lines.join(by_order, F.col("l_orderkey") == F.col("o_orderkey"), "left").select(
         F.col("l_orderkey").alias("order_key"),
@@ -68,8 +64,3 @@ orders, which takes Spark many times as long."""
 
 def _start_of_day(day: str) -> Column:
     return F.col(day).cast("timestamp")
-
-
-def _within(moment: str) -> Column:
-    after = F.col("since").isNull() | (F.col(moment) >= F.col("since"))
-    return after & (F.col("until").isNull() | (F.col(moment) < F.col("until")))

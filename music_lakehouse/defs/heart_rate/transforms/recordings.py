@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.defs.heart_rate.tables import FIELDS, HEART_RATE, MEASURED, QUARANTINE, SILVER_HEART_RATE
 from music_lakehouse.lakehouse.coercion import coerced
-from music_lakehouse.lakehouse.expectations import FAILED_RULES, Action, Rule, mark
+from music_lakehouse.lakehouse.expectations import FAILED_RULES, Rule, mark, needed
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED, FILE_KEY, RESCUED, ROW_NUMBER
 from music_lakehouse.lakehouse.json_rows import THE_FILE
 from music_lakehouse.lakehouse.tables import Table
@@ -16,8 +16,6 @@ UNKNOWN = "Unknown"
 LOWEST_RATE, HIGHEST_RATE = 20, 300
 
 _TYPED = "_typed"
-# Of what devices send, so much is refused on any day.
-_USUAL_SHARE = 0.05
 # The years 1 to 9999 in microseconds since 1970.
 _FIRST_TIME, _END_OF_TIME = "-62135596800000000D", "253402300800000000D"
 
@@ -25,24 +23,20 @@ _IS_ARRAY = f"{ROW_NUMBER} <> {THE_FILE}"
 _IS_OBJECT = f"({RESCUED} IS NULL OR startswith({RESCUED}, '{{'))"
 
 
-def _rule(name: str, predicate: str, description: str) -> Rule:
-    return Rule(name, predicate, Action.DROP, description, threshold=_USUAL_SHARE)
-
-
 def _is_there(field: str, typed: str) -> Rule:
     """Of what is no recording nothing is said of its values."""
     is_recording = f"{_IS_ARRAY} AND {_IS_OBJECT}"
-    return _rule(f"{field}_missing", f"NOT ({is_recording}) OR {_TYPED}.{typed} IS NOT NULL", f"{field} is a number")
+    return needed(f"{field}_missing", f"NOT ({is_recording}) OR {_TYPED}.{typed} IS NOT NULL", f"{field} is a number")
 
 
 RULES: dict[Table, list[Rule]] = {
     HEART_RATE: [
-        _rule("not_an_array", _IS_ARRAY, "the file is one JSON array"),
-        _rule("not_an_object", f"NOT ({_IS_ARRAY}) OR {_IS_OBJECT}", "the element is a JSON object"),
+        needed("not_an_array", _IS_ARRAY, "the file is one JSON array"),
+        needed("not_an_object", f"NOT ({_IS_ARRAY}) OR {_IS_OBJECT}", "the element is a JSON object"),
         _is_there("mrn", "mrn"),
         _is_there("time", "datetime"),
         _is_there("heartrate", "heartrate"),
-        _rule(
+        needed(
             "heartrate_out_of_bounds",
             f"{_TYPED}.heartrate IS NULL OR {_TYPED}.heartrate BETWEEN {LOWEST_RATE} AND {HIGHEST_RATE}",
             f"heartrate is {LOWEST_RATE} to {HIGHEST_RATE}",
