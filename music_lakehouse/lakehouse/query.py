@@ -7,10 +7,12 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
+from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Table
 
 MOST_ROWS_READ_AT_ONCE = 10_000_000
@@ -52,6 +54,44 @@ def summarized(lake: Lake, sql: str, *, where: str = "true", **tables: Table) ->
         return lake.spark.createDataFrame(query(lake, sql, where=where, parameters=None, **tables))
     frames: dict[str, Any] = {name: lake.read(table).where(where) for name, table in tables.items()}
     return lake.spark.sql(sql, **frames)
+
+
+def keyed(lake: Lake, table: Table, keys: DataFrame, within: Range | None = None) -> DataFrame:
+    """The table's rows that have one of the keys: a frame of some of its columns, none of them null. `within`, where it
+    is known, spans them.
+
+    Where few rows are expected they are read from here: what Spark then makes of them it plans without a scan.
+    """
+    if lake.small and not lake.is_replaced(table) and lake.rows(table) <= MOST_ROWS_READ_AT_ONCE:
+        columns, using = (", ".join(f'"{name}"' for name in names) for names in (table.column_names, keys.columns))
+        condition = within.predicate(quote='"') if within else "true"
+        sql = f"SELECT {columns} FROM {{held}} SEMI JOIN {{keys}} USING ({using}) WHERE {condition}"
+        found = query(lake, sql, held=table, keys=keys.toArrow()).cast(table.arrow_schema)
+        return lake.spark.createDataFrame(found) if found.num_rows else lake.empty(table)
+    rows = lake.read(table) if within is None else lake.read(table).where(within.predicate())
+    return rows.join(keys, keys.columns, "left_semi").select(*table.column_names)
+
+
+def keys_within(lake: LakePaths, table: Table, stretches: pa.Table, *, of: str, at: str) -> pa.Table:
+    """The keys of the table's rows whose time or day `at` falls into a stretch of what their column `of` names.
+
+    `stretches` has that column first, under any name, and `since` and `until` (exclusive), of which null is without
+    end. Files whose rows all lie before the earliest stretch are not read, as mostly what changes begins now.
+    """
+    if not stretches.num_rows:
+        return pa.table({name: pa.array([], table.arrow_schema.field(name).type) for name in table.key})
+    earliest = "true"
+    if not stretches["since"].null_count:
+        since = pc.min(stretches["since"]).as_py()
+        is_day = pa.types.is_date(table.arrow_schema.field(at).type)
+        earliest = f"{at} >= '{(since.date() if is_day else since).isoformat()}'"
+    key = ", ".join(table.key)
+    sql = f"""
+        SELECT {key} FROM (SELECT {key}, {of}, CAST({at} AS TIMESTAMPTZ) AS moment FROM {{rows}} WHERE {earliest}) AS r
+        SEMI JOIN {{stretches}} AS s ON r.{of} = s.{stretches.column_names[0]}
+        AND (since IS NULL OR moment >= since) AND (until IS NULL OR moment < until)
+    """
+    return query(lake, sql, rows=table, stretches=stretches)
 
 
 def _name(connection: duckdb.DuckDBPyConnection, name: str, lake: LakePaths, table: Table) -> None:

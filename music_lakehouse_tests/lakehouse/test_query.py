@@ -12,7 +12,8 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse import query as query_module
 from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
-from music_lakehouse.lakehouse.query import query, summarized
+from music_lakehouse.lakehouse.query import keyed, keys_within, query, summarized
+from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, items
 
@@ -190,3 +191,52 @@ def test_times_are_utc_wherever_the_machine_is(tmp_path: Path, monkeypatch: pyte
         lake, "SELECT hour(moment) AS hour, CAST(moment AS DATE) AS day FROM {rows}", rows=EVERY_TYPE
     ).to_pylist()
     assert told == {"hour": 23, "day": MOMENT.date()}
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("expected_rows", [10, None], ids=["few rows", "many rows"])
+def test_the_rows_of_some_keys_are_found_whoever_reads_them(lake: Lake, expected_rows: int | None) -> None:
+    lake.expect(expected_rows)
+    keys = lake.spark.createDataFrame([(2, "a"), (3, "b"), (9, "a")], "id BIGINT, place STRING")
+    within = Range("id", 2, 9)
+    assert keyed(lake, ITEMS, keys, within).collect() == [], "no table yet"
+    lake.create(ITEMS)
+    lake.append(
+        items(lake.spark, (1, "a", MONDAY, 1.0), (2, "a", TUESDAY, None), (2, "b", MONDAY, 1.0), (3, "b", None, 0.5)),
+        ITEMS,
+    )
+    found = {(2, "a", TUESDAY, None), (3, "b", None, 0.5)}
+    for rows in (keyed(lake, ITEMS, keys, within), keyed(lake, ITEMS, keys)):
+        assert rows.columns == list(ITEMS.column_names)
+        assert {tuple(row) for row in rows.collect()} == found
+    places = lake.spark.createDataFrame([("a",)], "place STRING")
+    assert {row["id"] for row in keyed(lake, ITEMS, places).collect()} == {1, 2}
+    with lake.replacing(ITEMS):
+        assert keyed(lake, ITEMS, places).collect() == [], "a table that is written anew counts as empty"
+
+
+@pytest.mark.spark
+def test_rows_that_fall_into_a_stretch_of_time_are_found_by_their_day(lake: Lake) -> None:
+    lake.create(ITEMS)
+    lake.append(
+        items(lake.spark, (1, "a", MONDAY, 1.0), (2, "a", TUESDAY, 1.0), (3, "b", MONDAY, 1.0), (4, None, None, 1.0)),
+        ITEMS,
+    )
+
+    def found(*stretches: tuple[str, datetime | None, datetime | None]) -> list[int]:
+        times = pa.timestamp("us", "UTC")
+        schema = pa.schema({"shop": pa.string(), "since": times, "until": times})
+        rows = [dict(zip(schema.names, stretch, strict=True)) for stretch in stretches]
+        keys = keys_within(lake, ITEMS, pa.Table.from_pylist(rows, schema), of="place", at="day")
+        assert keys.column_names == ["id", "place"]
+        return sorted(keys["id"].to_pylist())
+
+    tuesday = datetime(2024, 1, 2, tzinfo=timezone.utc)
+    noon = tuesday.replace(hour=12)
+    assert found() == []
+    assert found(("a", None, None)) == [1, 2]
+    assert found(("a", tuesday, None)) == [2]
+    assert found(("a", noon, None)) == [], "a day is its first moment"
+    assert found(("a", None, tuesday)) == [1], "the end is exclusive"
+    assert found(("a", tuesday, noon), ("b", None, noon), ("c", None, None)) == [2, 3]
+    assert found(("a", tuesday, None), ("a", tuesday, noon)) == [2], "each key once"

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import partial, reduce
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
 from music_lakehouse.defs.catalogue.entities import ARTISTS, DATES, DIMENSIONS, ENTITIES, STREAMS, TRACKS, USERS, Entity
@@ -23,7 +22,7 @@ from music_lakehouse.lakehouse.expectations import JUDGED
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.moments import Moments
-from music_lakehouse.lakehouse.query import query
+from music_lakehouse.lakehouse.query import keyed, keys_within, query
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.scd2 import changed_stretches
 from music_lakehouse.lakehouse.steps import Step
@@ -51,48 +50,42 @@ def _follow_landed(
     entity: Entity, table: Table, tell: Callable[[DataFrame, Entity], DataFrame], lake: Lake, changes: Changes
 ) -> Written:
     """Makes the table equal to what `tell` says of all valid landed rows, for the keys that new ones touch."""
-    landed = lake.read(BRONZE[entity.name])
     change = changes.get(BRONZE[entity.name])
     if change is None or changes.full:
+        landed = lake.read(BRONZE[entity.name])
         return make_equal(lake, table, tell(rows.valid(rows.judged(landed, entity), entity), entity), delete=True)
     keys = rows.valid(judged_changes(change, entity), entity).select(entity.key).distinct()
     within = Range.of(keys, entity.key)
     if within is None:
         return Written()
-    concerned = partial(_concerned, keys=keys, within=within)
-    told = tell(rows.valid(rows.judged(concerned(landed), entity), entity), entity)
-    return make_equal(lake, table, told, current=concerned(lake.read(table)), within=within, delete=True)
-
-
-def _concerned(table: DataFrame, keys: DataFrame, within: Range) -> DataFrame:
-    """The table's rows of these keys."""
-    return table.where(within.predicate()).join(keys, within.column, "left_semi")
+    concerned = partial(keyed, lake, keys=keys, within=within)
+    told = tell(rows.valid(rows.judged(concerned(BRONZE[entity.name]), entity), entity), entity)
+    return make_equal(lake, table, told, current=concerned(table), within=within, delete=True)
 
 
 def _update_dim_date(lake: Lake, changes: Changes) -> Written:
-    days, change = lake.read(SILVER[DATES]), changes.get(SILVER[DATES])
+    change = changes.get(SILVER[DATES])
     if change is None or changes.full:
-        return make_equal(lake, DIM_DATE, days, delete=True)
+        return make_equal(lake, DIM_DATE, lake.read(SILVER[DATES]), delete=True)
     keys = change.rows.select(DATES.key).distinct()
     within = Range.of(keys, DATES.key)
     if within is None:
         return Written()
-    current = _concerned(lake.read(DIM_DATE), keys, within)
-    return make_equal(lake, DIM_DATE, _concerned(days, keys, within), current=current, within=within, delete=True)
+    days, current = (keyed(lake, table, keys, within) for table in (SILVER[DATES], DIM_DATE))
+    return make_equal(lake, DIM_DATE, days, current=current, within=within, delete=True)
 
 
 def _update_fact_stream(lake: Lake, changes: Changes) -> Written:
     dimensions = [lake.read(DIMENSION_TABLES[entity]) for entity in (USERS, TRACKS, ARTISTS)]
-    silver = lake.read(SILVER[STREAMS])
     if changes.full:
-        return make_equal(lake, FACT_STREAM, streams.fact_streams(silver, *dimensions), delete=True)
+        return make_equal(lake, FACT_STREAM, streams.fact_streams(lake.read(SILVER[STREAMS]), *dimensions), delete=True)
     keys = lake.spark.createDataFrame(_touched_streams(lake, changes)).persist()
     try:
         within = Range.of(keys, STREAMS.key)
         if within is None:
             return Written()
-        desired = streams.fact_streams(_concerned(silver, keys, within), *dimensions)
-        current = _concerned(lake.read(FACT_STREAM), keys, within)
+        concerned, current = (keyed(lake, table, keys, within) for table in (SILVER[STREAMS], FACT_STREAM))
+        desired = streams.fact_streams(concerned, *dimensions)
         return make_equal(lake, FACT_STREAM, desired, current=current, within=within, delete=True)
     finally:
         keys.unpersist()
@@ -116,26 +109,14 @@ def _touched_streams(lake: Lake, changes: Changes) -> pa.Table:
 
 
 def _streams_within(lake: Lake, entity: Entity, stretches: pa.Table) -> pa.Table:
-    """The stream_id of the streams that fall into the stretches of time of their users, tracks or artists.
-
-    Few columns of all streams since the earliest stretch are looked at from here, rather than by Spark: mostly there
-    are few, as what changes begins now.
-    """
-    if not stretches.num_rows:
-        return pa.table({STREAMS.key: pa.array([], pa.int64())})
-    stretch = f"SELECT {entity.key}, since, until FROM {{stretches}}"
+    """The stream_id of the streams that fall into the stretches of time of their users, tracks or artists."""
+    of = entity.key
     if entity is ARTISTS:
         # Whatever artist a track has at some time: a stream too many is looked at in vain.
-        stretch = f"SELECT DISTINCT track_id, since, until FROM {{stretches}} JOIN {{tracks}} USING ({entity.key})"
-    key = TRACKS.key if entity is ARTISTS else entity.key
-    since = stretches["since"]
-    at_all = "true" if since.null_count else f"stream_timestamp >= '{pc.min(since).as_py().isoformat()}'"
-    sql = f"""
-        SELECT {STREAMS.key} FROM (SELECT * FROM {{streams}} WHERE {at_all}) AS s
-        SEMI JOIN ({stretch}) AS t ON s.{key} = t.{key}
-        AND (t.since IS NULL OR s.stream_timestamp >= t.since) AND (t.until IS NULL OR s.stream_timestamp < t.until)
-    """
-    return query(lake, sql, streams=SILVER[STREAMS], tracks=DIMENSION_TABLES[TRACKS], stretches=stretches)
+        of = TRACKS.key
+        sql = f"SELECT DISTINCT {of}, since, until FROM {{stretches}} JOIN {{tracks}} USING ({entity.key})"
+        stretches = query(lake, sql, tracks=DIMENSION_TABLES[TRACKS], stretches=stretches)
+    return keys_within(lake, SILVER[STREAMS], stretches, of=of, at="stream_timestamp")
 
 
 STEPS: dict[Table, Step] = {

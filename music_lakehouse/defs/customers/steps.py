@@ -23,8 +23,9 @@ from music_lakehouse.lakehouse.expectations import JUDGED
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.moments import Moments
-from music_lakehouse.lakehouse.query import query
+from music_lakehouse.lakehouse.query import keyed, keys_within, query
 from music_lakehouse.lakehouse.ranges import Range
+from music_lakehouse.lakehouse.scd2 import changed_stretches
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
@@ -76,7 +77,7 @@ def _update_silver(landed: LandedTable, lake: Lake, changes: Changes) -> Written
     evidence = _new_evidence(lake, changes, landed)
     if evidence is None:
         return Written()
-    known = lake.read(table).where(evidence.within.predicate()).join(evidence.keys, list(landed.key), "left_semi")
+    known = keyed(lake, table, evidence.keys, evidence.within)
     before = history.known_before(known.where(~_from(DATE_ADDED, evidence.since)), landed, DATE_ADDED)
     # Of a frame that isn't kept Spark would plan each use anew, and these are few rows.
     before = before.persist(StorageLevel.MEMORY_AND_DISK)
@@ -109,8 +110,7 @@ def _update_dim_customer(lake: Lake, changes: Changes) -> Written:
     if evidence is None:
         return Written()
     reaches = F.col("end_date").isNull() | _from("end_date", evidence.since)
-    known = lake.read(DIM_CUSTOMER).where(evidence.within.predicate()).where(reaches)
-    known = known.join(evidence.keys, list(CUSTOMER.key), "left_semi")
+    known = keyed(lake, DIM_CUSTOMER, evidence.keys, evidence.within).where(reaches)
     before = history.known_before(known.where(~_from("start_date", evidence.since)), CUSTOMER, "start_date")
     desired = history.customer_versions(before.unionByName(evidence.present))
     return make_equal(lake, DIM_CUSTOMER, desired, current=known, within=evidence.within, delete=True)
@@ -156,8 +156,8 @@ def _count_since(lake: Lake, table: Table, microseconds: int) -> int:
 
 
 def _update_fact_sales(lake: Lake, changes: Changes) -> Written:
-    lines, orders, versions = (lake.read(table) for table in (SILVER[LINEITEM], SILVER[ORDERS], DIM_CUSTOMER))
     if changes.full:
+        lines, orders, versions = (lake.read(table) for table in (SILVER[LINEITEM], SILVER[ORDERS], DIM_CUSTOMER))
         return make_equal(lake, FACT_SALES, sales.fact_sales(lines, orders, versions), delete=True)
     touched = _touched_orders(lake, changes).persist()
     try:
@@ -167,15 +167,14 @@ def _update_fact_sales(lake: Lake, changes: Changes) -> Written:
         # One customer who lands may complete many orders that wait.
         lake.expect(max(changes.count or 0, touched.count()))
 
-        def concerned(table: DataFrame, key: str) -> DataFrame:
-            keys = touched.withColumnRenamed("order_key", key)
-            return table.where(within.on(key).predicate()).join(keys, key, "left_semi")
+        def concerned(table: Table, key: str) -> DataFrame:
+            return keyed(lake, table, touched.toDF(key), within.on(key))
 
-        ordered = concerned(orders, "o_orderkey")
+        ordered = concerned(SILVER[ORDERS], "o_orderkey")
         customers = ordered.select(F.col("o_custkey").alias("c_custkey")).distinct()
-        held = versions.join(F.broadcast(customers), "c_custkey", "left_semi")
-        desired = sales.fact_sales(concerned(lines, "l_orderkey"), ordered, held)
-        current = concerned(lake.read(FACT_SALES), "order_key")
+        held = keyed(lake, DIM_CUSTOMER, F.broadcast(customers))
+        desired = sales.fact_sales(concerned(SILVER[LINEITEM], "l_orderkey"), ordered, held)
+        current = concerned(FACT_SALES, "order_key")
         return make_equal(lake, FACT_SALES, desired, current=current, within=within)
     finally:
         touched.unpersist()
@@ -190,9 +189,10 @@ def _touched_orders(lake: Lake, changes: Changes) -> DataFrame:
             touched.append(change.rows.select(F.col(key).alias("order_key")))
     change = changes.get(DIM_CUSTOMER)
     if change is not None:
-        changed = sales.came_or_went(change.rows).toArrow()
-        orders = query(lake, sales.REKEYED_ORDERS, changed=changed, versions=DIM_CUSTOMER, orders=SILVER[ORDERS])
-        touched.append(lake.spark.createDataFrame(orders, "order_key BIGINT"))
+        versions = keyed(lake, DIM_CUSTOMER, change.rows.select(CUSTOMER.key[0]).distinct())
+        found = changed_stretches(change.rows, versions, key=CUSTOMER.key[0], start="start_date", end="end_date")
+        orders = keys_within(lake, SILVER[ORDERS], found.toArrow(), of="o_custkey", at="o_orderdate")
+        touched.append(lake.spark.createDataFrame(orders.rename_columns(["order_key"]), "order_key BIGINT"))
     return reduce(DataFrame.union, touched).distinct()
 
 

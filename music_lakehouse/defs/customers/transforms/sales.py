@@ -34,33 +34,5 @@ def fact_sales(lines: DataFrame, orders: DataFrame, versions: DataFrame) -> Data
     )
 
 
-def came_or_went(changed_versions: DataFrame) -> DataFrame:
-    """Of the change feed of dim_customer the versions that came or went: c_custkey, `start_date` and `end_date`.
-
-    They tell of their own time; a version whose end moved does so through the neighbour that took its place.
-    """
-    changed = changed_versions.where("_change_type IN ('insert', 'delete')")
-    return changed.select("c_custkey", "start_date", "end_date")
-
-
-REKEYED_ORDERS = """
-    WITH first AS (
-        SELECT c_custkey, min(start_date) AS first_start FROM {versions} SEMI JOIN {changed} USING (c_custkey)
-        GROUP BY c_custkey
-    ),
-    stretches AS (
-        SELECT c_custkey, CASE WHEN start_date > first_start THEN start_date END AS since, end_date AS until
-        FROM {changed} LEFT JOIN first USING (c_custkey)
-    )
-    SELECT o_orderkey AS order_key
-    FROM (SELECT o_orderkey, o_custkey, to_timestamp(epoch(o_orderdate)) AS day FROM {orders})
-    SEMI JOIN stretches
-    ON o_custkey = c_custkey AND (since IS NULL OR day >= since) AND (until IS NULL OR day < until)
-"""
-"""The `order_key` of the orders that fall where another version of their customer may hold, each once. DuckDB's SQL
-over `changed` (what `came_or_went`), the `versions` that are there now, and `orders`: it looks at three columns of all
-orders, which takes Spark many times as long."""
-
-
 def _start_of_day(day: str) -> Column:
     return F.col(day).cast("timestamp")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from music_lakehouse.defs.customers.landed import LINEITEM, ORDERS
 from music_lakehouse.defs.customers.tables import DIM_CUSTOMER, SILVER
-from music_lakehouse.defs.customers.transforms.sales import REKEYED_ORDERS, came_or_went, fact_sales
-from music_lakehouse.lakehouse.lake import LakePaths
-from music_lakehouse.lakehouse.query import query
+from music_lakehouse.defs.customers.transforms.sales import fact_sales
 from music_lakehouse.lakehouse.tables import Table
 
 pytestmark = pytest.mark.spark
@@ -75,33 +72,3 @@ def test_net_revenue_is_exact(spark: SparkSession) -> None:
         frame(spark, DIM_CUSTOMER),
     ).collect()
     assert {fact["order_key"]: str(fact["net_revenue"]) for fact in facts} == {1: "6699999999999.9933", 2: "0.0651"}
-
-
-def test_where_a_version_came_or_went_other_orders_get_another_one(spark: SparkSession, tmp_path: Path) -> None:
-    day = date(2024, 3, 5)
-    orders = frame(
-        spark,
-        SILVER[ORDERS],
-        order(1, date(1996, 1, 2)),
-        order(2, date(2024, 3, 3)),
-        order(3, day),
-        order(4, day, customer=8),
-    )
-
-    def touched(now: tuple[dict[str, Any], ...], *changes: dict[str, Any]) -> list[int]:
-        feed = frame(spark, DIM_CUSTOMER, *changes, more="_change_type STRING")
-        versions = frame(spark, DIM_CUSTOMER, *now).toArrow()
-        known = {"changed": came_or_went(feed).toArrow(), "versions": versions, "orders": orders.toArrow()}
-        found = query(LakePaths(str(tmp_path)), REKEYED_ORDERS, **known)
-        return sorted(found["order_key"].to_pylist())
-
-    came = version(2, MARCH_4, _change_type="insert")
-    ended = [
-        version(1, MARCH_2, _change_type="update_preimage"),
-        version(1, MARCH_2, MARCH_4, _change_type="update_postimage"),
-    ]
-    assert touched(VERSIONS, *ended, came) == [3], "only what lies in the new version"
-    first = version(1, MARCH_2, _change_type="insert")
-    assert touched(VERSIONS[:1], first) == [1, 2, 3], "of the first also whatever is older"
-    assert touched(VERSIONS[1:], version(1, MARCH_2, MARCH_4, _change_type="delete")) == [1, 2]
-    assert touched((), version(1, MARCH_2, _change_type="delete")) == [1, 2, 3]
