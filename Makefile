@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev dashboard test test-chaos test-fast test-full check bench lock clean
+.PHONY: help setup demo dev up dashboard test test-chaos test-fast test-full check bench lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo: setup ## simulate a week of music, run the pipeline, show the tables
 
 dev: setup ## Kafka broker and Dagster's UI
 	@$(BIN)/music-lakehouse dev
+
+up: setup ## everything, kept running: Kafka, live events, Spark, Dagster and the dashboard, on one screen
+	@$(BIN)/music-lakehouse up
 
 dashboard: setup ## the lake in a browser: what is listened to, and whether the platform is well
 	@$(BIN)/music-lakehouse dashboard

@@ -15,6 +15,7 @@ from music_lakehouse.resources.spark import SparkResource
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 
 if TYPE_CHECKING:
+    from music_lakehouse.resources.connect_server import ConnectServer
     from music_lakehouse_tests.object_store import ObjectStore
     from music_lakehouse_tests.postgres import Postgres
 
@@ -93,6 +94,15 @@ def spark() -> Iterator[SparkSession]:
     resource = SparkResource(master="local[2]", spark_config=FOR_FEW_ROWS)
     yield resource.spark_session
     resource.close()
+
+
+@pytest.fixture(scope="session")
+def connect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConnectServer]:
+    """A Spark Connect server for the whole test run, for processes that start no JVM; nobody may stop it."""
+    from music_lakehouse.resources.connect_server import ConnectServer
+
+    with ConnectServer(tmp_path_factory.mktemp("connect"), free_port(), master="local[2]") as server:
+        yield server
 
 
 @pytest.fixture

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,8 +16,6 @@ if TYPE_CHECKING:
     from music_lakehouse.settings import Settings
 
 EXAMPLE = "Example: music-lakehouse dev"
-HOST = "127.0.0.1"
-STOP_SECONDS = 30
 
 
 def dev(port: Annotated[int, typer.Option(help="Port of Dagster's UI, on 127.0.0.1.")] = 3000) -> None:
@@ -30,66 +25,43 @@ def dev(port: Annotated[int, typer.Option(help="Port of Dagster's UI, on 127.0.0
     already is used, and left running.
     """
     from music_lakehouse.cli.dagster_home import prepare_home
+    from music_lakehouse.cli.parts import HOST, dagster, ended_by_ctrl_c
     from music_lakehouse.settings import Settings
 
     settings = Settings()
     home = prepare_home(settings)
-    with _broker_while(settings), _ended_by_ctrl_c():
-        command = [sys.executable, "-m", "dagster", "dev", "-m", "music_lakehouse.definitions"]
-        # In a session of its own, so that Ctrl-C reaches this process only, which then stops one after the other.
-        dagster = subprocess.Popen([*command, "-h", HOST, "-p", str(port)], start_new_session=True)
-        say(f"Dagster's UI comes up at http://{HOST}:{port}, its instance is {home}; Ctrl-C stops it")
-        say("In another terminal, `music-lakehouse simulate --live 20` sends events, which a sensor takes on")
+    with ended_by_ctrl_c(), _broker_while(settings):
+        program = dagster(port)
         try:
-            code = dagster.wait()
+            program.launch()
+            say(f"Dagster's UI comes up at http://{HOST}:{port}, its instance is {home}; Ctrl-C stops it")
+            say("In another terminal, `music-lakehouse simulate --live 20` sends events, which a sensor takes on")
+            while program.is_well():
+                time.sleep(0.2)
         except KeyboardInterrupt:
             note("Stopping Dagster ...")
             return
         finally:
-            _stop(dagster)
-    if code != 0:
-        note(f"Error: Dagster ended with exit code {code}: its words are above", style="red")
-        raise typer.Exit(1)
+            program.stop()
+    note(f"Error: Dagster {program.ending}: its words are above", style="red")
+    raise typer.Exit(1)
 
 
 @contextmanager
 def _broker_while(settings: Settings) -> Iterator[None]:
     """The broker of the settings: started and stopped again where it is to be the embedded one and none answers."""
-    from music_lakehouse.cli.embedded import embedded_broker, is_listening, loopback_port
+    from music_lakehouse.cli.parts import own_broker
 
-    port = loopback_port(settings)
-    if port is None or is_listening(port):
+    broker = own_broker(settings)
+    if broker is None:
         say(f"Kafka is the one at {settings.kafka_bootstrap_servers}")
         yield
         return
-    embedded = embedded_broker(settings)
     try:
         with waiting("Starting Kafka"):
-            embedded.start()
-            embedded.create_topics(settings.topics.values())
-        say(f"Kafka is up at {embedded.bootstrap_servers}")
+            broker.start()
+        say(f"Kafka is up at {broker.embedded.bootstrap_servers}")
         yield
     finally:
         with waiting("Stopping Kafka"):
-            embedded.stop()
-
-
-@contextmanager
-def _ended_by_ctrl_c() -> Iterator[None]:
-    """SIGTERM stops both as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _stop(dagster: subprocess.Popen[bytes]) -> None:
-    """Asks Dagster to end, which ends its webserver, daemon and code server; what is left after a while is killed."""
-    with suppress(ProcessLookupError):
-        dagster.send_signal(signal.SIGINT)
-    with suppress(subprocess.TimeoutExpired):
-        dagster.wait(STOP_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(dagster.pid, signal.SIGKILL)
-    dagster.wait()
+            broker.stop()

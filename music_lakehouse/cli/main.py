@@ -22,6 +22,7 @@ from music_lakehouse.cli import (
     run,
     sql,
     tables,
+    up,
     versions,
 )
 from music_lakehouse.cli.broker import broker
@@ -34,6 +35,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", epilog="Example
 
 app.command(epilog=demo.EXAMPLE)(demo.demo)
 app.command(epilog=dev.EXAMPLE)(dev.dev)
+app.command(epilog=up.EXAMPLE)(up.up)
 app.command(epilog=dashboard.EXAMPLE)(dashboard.dashboard)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(broker, name="broker")

@@ -18,9 +18,10 @@ from music_lakehouse.lakehouse.expectations import RuleResult, record_results
 from music_lakehouse.lakehouse.kafka import BrokerUnavailableError
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.locks import LakeLockedError
+from music_lakehouse.lakehouse.remote_spark import SparkUnavailableError
 from music_lakehouse.lakehouse.tables import Column, Table
 
-PASSING_ERRORS = (BrokerUnavailableError, LakeLockedError)
+PASSING_ERRORS = (BrokerUnavailableError, LakeLockedError, SparkUnavailableError)
 MOST_RETRIES = 4
 FIRST_RETRY_SECONDS = 5.0
 MOST_AT_ONCE = 4
@@ -167,7 +168,7 @@ def version_of(lake: LakePaths, table: Table) -> int:
 def retried(body: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     """For an asset's generator that takes `lakehouse`, and perhaps `kafka`: says in one line what its errors mean where
     the cause lies outside, and tries again later, with growing distance, what passes by itself: a broker or a database
-    that is down, a lake that is held."""
+    that is down, a lake that is held, a Spark Connect server that is not there."""
 
     @wraps(body)
     def wrapper(context: dg.AssetExecutionContext, **resources: Any) -> Iterator[Any]:

@@ -150,6 +150,16 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
     return Changes(step, found, anew)
 
 
+def rows_behind(lake: LakePaths, step: str, source: Table) -> int:
+    """About how many rows of the source the step has not taken yet, by the logs alone."""
+    state = lake.state(source)
+    known = read_positions(lake, step).get(source.full_name)
+    if state is None or known == state:
+        return 0
+    commits = _commits_behind(lake, source, known, state)
+    return total(map(delta.rows_of, commits)) or 0 if commits else lake.rows(source)
+
+
 def record_positions(lake: LakePaths, changes: Changes) -> None:
     """Remember that the step has taken these changes; call it after the step's commit."""
     if changes:
@@ -221,7 +231,7 @@ def downstream_of(lake: LakePaths, tables: Iterable[str]) -> list[str]:
 
 
 def _commits_behind(
-    lake: Lake, source: Table, known: delta.TableState | None, state: delta.TableState
+    lake: LakePaths, source: Table, known: delta.TableState | None, state: delta.TableState
 ) -> list[dict[str, Any]] | None:
     """The commits behind a position; None or none where the change feed doesn't reach from it to the present state."""
     found = lake.open(source)

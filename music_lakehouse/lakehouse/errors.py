@@ -20,6 +20,8 @@ _BROKER_GONE = re.compile(
 _SPARK_GONE = re.compile(
     r"Answer from Java side is empty|Error while sending or receiving|An error occurred while trying to connect to the "
     r"Java server|SparkContext (?:was|has been) (?:shut|stopped)|Cannot call methods on a stopped SparkContext"
+    # A Spark Connect server that is gone, and one that has begun anew since.
+    r"|StatusCode\.UNAVAILABLE|failed to connect to all addresses|INVALID_HANDLE\.SESSION_(?:CHANGED|NOT_FOUND|CLOSED)"
 )
 _CLASSES = re.compile(r"^(?:Caused by: )?(?:[\w.$]+(?:Exception|Error): )+")
 

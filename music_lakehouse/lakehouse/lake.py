@@ -15,6 +15,8 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_type
+from pyspark.sql.types import StructField, StructType
 
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.tables import Table
@@ -96,6 +98,11 @@ class Lake(LakePaths):
     _locks: defaultdict[Table, RLock] = field(default_factory=lambda: defaultdict(RLock), init=False, repr=False)
     _sharing: RLock = field(default_factory=RLock, init=False, repr=False)
     _locking: RLock = field(default_factory=RLock, init=False, repr=False)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether Spark is a Spark Connect server, where functions of this process can't be called."""
+        return type(self.spark).__module__.startswith("pyspark.sql.connect.")
 
     def open(self, table: Table) -> DeltaTable | None:
         found = self._opened.get(table)
@@ -225,8 +232,13 @@ class Lake(LakePaths):
                 schema = pa.schema([declared.field(column) for column in rows.column_names])
                 # Without any chunk, Spark can't tell what an array is of.
                 known = rows.cast(schema) if rows.num_rows else schema.empty_table()
-                self._here[name] = self.spark.createDataFrame(known)
+                self._here[name] = self.frame(known)
             return self._here[name]
+
+    def frame(self, rows: pa.Table) -> DataFrame:
+        """Rows that are here, as a frame of the same columns, also where there are none."""
+        # Spark Connect takes the schema of none from nothing but what it is told.
+        return self.spark.createDataFrame(rows) if rows.num_rows else self.spark.createDataFrame([], of_arrow(rows))
 
     def empty(self, table: Table) -> DataFrame:
         return self.spark.createDataFrame([], table.ddl)
@@ -256,6 +268,11 @@ class Lake(LakePaths):
         if rows.num_rows:
             schema_mode: Any = "merge" if evolve else None
             write_deltalake(self.present(table), delta.uncommented(rows), mode="append", schema_mode=schema_mode)
+
+
+def of_arrow(rows: pa.Table) -> StructType:
+    """Spark's schema of Arrow's rows."""
+    return StructType([StructField(field.name, from_arrow_type(field.type)) for field in rows.schema])
 
 
 def conform(rows: DataFrame, table: Table) -> DataFrame:

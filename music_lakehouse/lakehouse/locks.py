@@ -9,13 +9,15 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
 import psutil
+
+from music_lakehouse.lakehouse.remote_spark import RemoteSession, SessionNotEndedError
 
 HEARTBEAT_SECONDS = 20.0
 # A holder on another host can only be judged by its heartbeat.
@@ -50,13 +52,14 @@ class Process:
 @dataclass(frozen=True)
 class Holder:
     """Who holds a lake: the run, its host and boot, and its processes: Python's, and the JVM's, which may still commit
-    when Python was killed."""
+    when Python was killed; and its sessions of Spark Connect servers, which may too."""
 
     run_id: str
     host: str
     boot: str
     processes: tuple[Process, ...]
     heartbeat: float = field(default_factory=time.time)
+    sessions: tuple[RemoteSession, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -82,13 +85,17 @@ class LakeLock:
         self._stop = threading.Event()
 
     def acquire(self, run_id: str, *, wait_seconds: float = 0.0) -> None:
-        """Take the lock. Raises LakeLockedError, naming the holder, where it isn't free within `wait_seconds`."""
+        """Take the lock. Of a holder that was killed, what it asked a Spark Connect server for is ended first.
+
+        Raises LakeLockedError, naming the holder, where the lock isn't free within `wait_seconds`.
+        """
         deadline = time.monotonic() + wait_seconds
         mine = Holder(run_id, socket.gethostname(), _boot(), (Process.of(os.getpid()),))
         while True:
             with self._guarded():
                 other = self._read()
                 if other is None or not other.alive:
+                    _end_sessions(other)
                     self._write(mine)
                     break
             if time.monotonic() >= deadline:
@@ -114,6 +121,11 @@ class LakeLock:
         """Name this process's Spark drivers too: the lock is theirs as well until they end."""
         self._renew([Process(child.pid, child.create_time()) for child in spark_children()])
 
+    def add_session(self, session: RemoteSession) -> None:
+        """Name the session of a Spark Connect server that this process asks to write: whoever takes the lock over ends
+        it first."""
+        self._renew([], [session])
+
     def release(self) -> None:
         """Give the lock back; harmless where it isn't held."""
         self._stop.set()
@@ -133,13 +145,14 @@ class LakeLock:
                 # As where the disk is full: the next beat may succeed, and one that is missed does no harm.
                 logging.getLogger(__name__).warning("the lake's lock %s was not renewed: %s", self._file, error)
 
-    def _renew(self, more: list[Process]) -> None:
+    def _renew(self, more: list[Process], sessions: Sequence[RemoteSession] = ()) -> None:
         with self._guarded():
             # Looked at under the guard: the lock may have been given back meanwhile.
             if self._held is not None:
                 known = self._held.processes
                 processes = (*known, *(process for process in more if process not in known))
-                self._held = replace(self._held, processes=processes, heartbeat=time.time())
+                sessions = (*self._held.sessions, *(one for one in sessions if one not in self._held.sessions))
+                self._held = replace(self._held, processes=processes, sessions=sessions, heartbeat=time.time())
                 self._write(self._held)
 
     @contextmanager
@@ -156,6 +169,16 @@ class LakeLock:
         draft = self._file.with_name(self._file.name + "_draft")
         draft.write_text(json.dumps(asdict(holder)))
         draft.replace(self._file)
+
+
+def _end_sessions(killed: Holder | None) -> None:
+    for session in () if killed is None else killed.sessions:
+        try:
+            session.end()
+        except SessionNotEndedError as error:
+            raise LakeLockedError(
+                f"the lake was held by {killed}, which was killed, and {error}: wait, or stop that server"
+            ) from error
 
 
 def spark_children() -> list[psutil.Process]:
@@ -182,7 +205,8 @@ def read_holder(file: Path) -> Holder | None:
     except FileNotFoundError:
         return None
     processes = tuple(Process(**process) for process in content.pop("processes"))
-    return Holder(**content, processes=processes)
+    sessions = tuple(RemoteSession(**session) for session in content.pop("sessions", ()))
+    return Holder(**content, processes=processes, sessions=sessions)
 
 
 def lock_file(root: str) -> Path:

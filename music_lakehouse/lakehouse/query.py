@@ -51,7 +51,7 @@ def summarized(lake: Lake, sql: str, *, where: str = "true", **tables: Table) ->
     process can take, Spark does it.
     """
     if sum(map(lake.rows, tables.values())) <= MOST_ROWS_READ_AT_ONCE:
-        return lake.spark.createDataFrame(query(lake, sql, where=where, parameters=None, **tables))
+        return lake.frame(query(lake, sql, where=where, parameters=None, **tables))
     frames: dict[str, Any] = {name: lake.read(table).where(where) for name, table in tables.items()}
     return lake.spark.sql(sql, **frames)
 
@@ -67,7 +67,7 @@ def keyed(lake: Lake, table: Table, keys: DataFrame, within: Range | None = None
         condition = within.predicate(quote='"') if within else "true"
         sql = f"SELECT {columns} FROM {{held}} SEMI JOIN {{keys}} USING ({using}) WHERE {condition}"
         found = query(lake, sql, held=table, keys=keys.toArrow()).cast(table.arrow_schema)
-        return lake.spark.createDataFrame(found) if found.num_rows else lake.empty(table)
+        return lake.frame(found)
     rows = lake.read(table) if within is None else lake.read(table).where(within.predicate())
     return rows.join(keys, keys.columns, "left_semi").select(*table.column_names)
 

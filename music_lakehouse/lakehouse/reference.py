@@ -66,7 +66,7 @@ def load_reference(lake: Lake, reference: Reference, directory: Path) -> Referen
         taken = file.is_whole or not reference.keeps
         if taken:
             rows = file.rows.append_column(LINE, pa.array(range(1, file.rows.num_rows + 1), pa.int64()))
-            lines = lake.spark.createDataFrame(rows)
+            lines = lake.frame(rows)
             with lake.replacing(reference.table) if anew else nullcontext():
                 written = make_equal(lake, reference.table, reference.transform(lines), delete=True)
         if taken or not anew:

@@ -5,6 +5,7 @@ from pydantic import Field, PrivateAttr
 
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.locks import LakeLock
+from music_lakehouse.lakehouse.remote_spark import SessionNotEndedError
 from music_lakehouse.resources.spark import SparkResource
 
 
@@ -42,19 +43,26 @@ class LakehouseResource(dg.ConfigurableResource):
             lock = self.hold()
             lake = Lake(self.root, self.spark.spark_session, self.spark.spark_config)
             lock.add_children()
+            if self.spark.remote_session is not None:
+                lock.add_session(self.spark.remote_session)
             self._lake = lake
         return self._lake
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         lake, self._lake = self._lake, None
-        if lake is not None:
-            lake.release()
-        if self._lock is not None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
             # The session first, and then the threads that used it: as long as they live they may still commit.
             try:
+                if lake is not None:
+                    lake.release()
                 self.spark.close()
                 if lake is not None:
                     lake.join()
-            finally:
-                self._lock.release()
-                self._lock = None
+            except SessionNotEndedError:
+                # It lapses with this process, and whoever takes it over ends the session first.
+                raise
+            except BaseException:
+                lock.release()
+                raise
+            lock.release()

@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from music_lakehouse import jars
 from music_lakehouse.lakehouse.locks import spark_children
+from music_lakehouse.lakehouse.remote_spark import RemoteSession, limit_retries, require_server
 from music_lakehouse.lakehouse.sql_names import register_tables
 from music_lakehouse.settings import Settings
 
@@ -39,7 +40,8 @@ class SparkResource(LazyPySparkResource):
     """dagster-pyspark's lazy session with what a lake needs: Delta, the jars, and an end.
 
     The session starts at its first use. When the run ends, its streaming queries are stopped, and the session too where
-    this resource made it.
+    this resource made it. On a Spark Connect server each resource has a session of its own, and settings don't reach
+    those of others.
     """
 
     spark_config: dict[str, Any] = Field(
@@ -55,9 +57,17 @@ class SparkResource(LazyPySparkResource):
 
     @property
     def spark_session(self) -> SparkSession:
-        """The session. Raises SessionWithoutDeltaError where the one that is active, or the server's, lacks Delta."""
+        """The session. Raises SessionWithoutDeltaError where the one that is active, or the server's, lacks Delta, and
+        SparkUnavailableError where no server answers."""
         self._init_session()
         return cast(SparkSession, self._spark_session)
+
+    @property
+    def remote_session(self) -> RemoteSession | None:
+        """What the session is to its Spark Connect server; None where there is no session, or one of our own."""
+        if self.remote is None or self._spark_session is None:
+            return None
+        return RemoteSession.of(self._spark_session, self.remote)
 
     def sql_session(self, root: str | None = None) -> SparkSession:
         """The session with the tables of the lake at `root` (an absolute path or a URI; default: the settings') by
@@ -71,7 +81,7 @@ class SparkResource(LazyPySparkResource):
         active = None if self.remote else SparkSession.getActiveSession()
         self._made = active is None
         # Of a session that is there, the builder would change what it says of itself: it is looked at before.
-        session = active or self._builder().getOrCreate()
+        session = active or self._new_session()
         if EXTENSION not in (session.conf.get("spark.sql.extensions", "") or ""):
             raise SessionWithoutDeltaError(
                 f"the Spark session at {self.remote or self.master} lacks Delta: stop the session made before in "
@@ -81,6 +91,14 @@ class SparkResource(LazyPySparkResource):
             for key, value in {**session_settings(), **self.spark_config}.items():
                 active.conf.set(key, value)
         self._spark_session = session
+
+    def _new_session(self) -> SparkSession:
+        if self.remote is None:
+            return self._builder().getOrCreate()
+        require_server(self.remote)
+        session = self._builder().create()
+        limit_retries(session)
+        return session
 
     def _builder(self) -> SparkSession.Builder:
         settings = session_settings() if self.remote else {**session_settings(), **driver_settings()}
@@ -94,17 +112,26 @@ class SparkResource(LazyPySparkResource):
         self.close()
 
     def close(self) -> None:
-        """Stop the session's queries, and the session where this resource made it; harmless where there is none."""
+        """Stop the session's queries, and the session where this resource made it; harmless where there is none.
+
+        Raises SessionNotEndedError where what a Spark Connect server was asked for may still be running.
+        """
         if self._spark_session is None:
             return
+        remote = self.remote_session
         session, self._spark_session = self._spark_session, None
+        if remote is not None:
+            session.release_session_on_close = False
+            session.stop()
+            remote.end()
+            return
         try:
             for query in session.streams.active:
                 query.stop()
             if self._made:
                 session.stop()
         except Exception as error:
-            if self.remote is not None or not self._made:
+            if not self._made:
                 raise
             # It ended by itself, or was interrupted in the middle of a call: then it doesn't listen, but may commit.
             drivers = spark_children()

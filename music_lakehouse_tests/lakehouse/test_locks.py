@@ -3,19 +3,32 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from music_lakehouse.lakehouse import locks
-from music_lakehouse.lakehouse.locks import Holder, LakeLock, LakeLockedError, Process, current_holder, lock_file
+from music_lakehouse.lakehouse import locks, remote_spark
+from music_lakehouse.lakehouse.locks import (
+    Holder,
+    LakeLock,
+    LakeLockedError,
+    Process,
+    current_holder,
+    lock_file,
+    read_holder,
+)
+from music_lakehouse.lakehouse.remote_spark import RemoteSession
+from music_lakehouse.simulator.broker import free_port
 
 pytestmark = pytest.mark.thorough
+
+SESSION_ID = "00112233-4455-6677-8899-aabbccddeeff"
 
 HOLD = """
 import subprocess, sys, time
@@ -148,3 +161,33 @@ def test_a_lake_in_an_object_store_is_locked_on_this_host(tmp_path: Path, monkey
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     assert lock_file("s3a://bucket/lake").parent == tmp_path
     assert lock_file("s3a://bucket/lake") != lock_file("s3a://bucket/other")
+
+
+def test_a_lock_names_its_sessions_and_is_taken_over_where_their_server_is_gone(tmp_path: Path) -> None:
+    gone = RemoteSession("127.0.0.1", free_port(), SESSION_ID, "somebody")
+    first = LakeLock(str(tmp_path))
+    first.acquire("first")
+    first.add_session(gone)
+    holder = current_holder(str(tmp_path))
+    assert holder is not None
+    assert holder.sessions == (gone,)
+    dead = replace(holder, boot="another boot")
+    lock_file(str(tmp_path)).write_text(json.dumps(asdict(dead)))
+    second = LakeLock(str(tmp_path))
+    second.acquire("second")
+    second.release()
+
+
+def test_a_lock_is_not_taken_over_where_a_server_does_not_say_that_the_killed_runs_session_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_spark, "ANSWER_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        session = RemoteSession(
+            "127.0.0.1", silent.getsockname()[1], "00112233-4455-6677-8899-aabbccddeeff", "somebody"
+        )
+        dead = Holder("killed", socket.gethostname(), "another boot", (), sessions=(session,))
+        lock_file(str(tmp_path)).write_text(json.dumps(asdict(dead)))
+        with pytest.raises(LakeLockedError, match=f"killed, and {session} .*may still be writing"):
+            LakeLock(str(tmp_path)).acquire("next")
+    assert read_holder(lock_file(str(tmp_path))) == dead

@@ -79,7 +79,7 @@ def _update_fact_stream(lake: Lake, changes: Changes) -> Written:
     dimensions = [lake.read(DIMENSION_TABLES[entity]) for entity in (USERS, TRACKS, ARTISTS)]
     if changes.full:
         return make_equal(lake, FACT_STREAM, streams.fact_streams(lake.read(SILVER[STREAMS]), *dimensions), delete=True)
-    keys = lake.spark.createDataFrame(_touched_streams(lake, changes)).persist()
+    keys = lake.frame(_touched_streams(lake, changes)).persist()
     try:
         within = Range.of(keys, STREAMS.key)
         if within is None:

@@ -192,7 +192,7 @@ def _touched_orders(lake: Lake, changes: Changes) -> DataFrame:
         versions = keyed(lake, DIM_CUSTOMER, change.rows.select(CUSTOMER.key[0]).distinct())
         found = changed_stretches(change.rows, versions, key=CUSTOMER.key[0], start="start_date", end="end_date")
         orders = keys_within(lake, SILVER[ORDERS], found.toArrow(), of="o_custkey", at="o_orderdate")
-        touched.append(lake.spark.createDataFrame(orders.rename_columns(["order_key"]), "order_key BIGINT"))
+        touched.append(lake.frame(orders.rename_columns(["order_key"])))
     return reduce(DataFrame.union, touched).distinct()
 
 

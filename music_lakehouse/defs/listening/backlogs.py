@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-from music_lakehouse.defs.listening.tables import RAW
+from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, WIDE_STREAMS
+from music_lakehouse.defs.listening.tables import BRONZE, RAW
 from music_lakehouse.lakehouse import kafka_positions
+from music_lakehouse.lakehouse.changes import rows_behind
 from music_lakehouse.lakehouse.kafka import Topic, describe_topics
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.settings import Settings
@@ -48,3 +51,9 @@ def find_backlogs(
             lost = bool(kafka_positions.find_losses(lake, table, topic))
             backlogs.append(Backlog(event, topic, unread, lost))
     return backlogs, [name for name in settings.topics.values() if name not in topics]
+
+
+def rows_behind_gold(lake: LakePaths) -> int:
+    """About how many listen events are on their way from raw to gold.wide_streams, by the logs alone."""
+    way = (RAW["listen_events"], BRONZE["listen_events"], FACT_STREAMS, WIDE_STREAMS)
+    return sum(rows_behind(lake, step.full_name, source) for source, step in pairwise(way))

@@ -120,6 +120,11 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
         # It has read other versions of raw, or read them otherwise.
         remove_directories(lake.root, [checkpoint])
         parsed.counts = _write_anew(lake, topic, lake.read(RAW[topic], version=change.state.version))
+    elif change.count != 0 and lake.is_remote:
+        # The function of a streaming query would run on the server: the same rows are taken by the log, and the query
+        # that has not seen them begins anew behind them, if there ever is one.
+        remove_directories(lake.root, [checkpoint])
+        process(change.inserted, 0)
     elif change.count != 0:
         stream = lake.spark.readStream.format("delta").option("maxBytesPerTrigger", max_bytes)
         if change.since is not None:

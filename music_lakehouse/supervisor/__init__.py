@@ -1,0 +1,1 @@
+"""Programs that run beside this one: never outliving it, kept running together."""

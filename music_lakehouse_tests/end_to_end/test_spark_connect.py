@@ -1,0 +1,170 @@
+"""Whole pipelines on a Spark Connect server, in processes that have no Java."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.errors.exceptions.connect import SparkConnectException, SparkConnectGrpcException
+from pyspark.sql.connect.proto import GetStatusResponse
+from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+from music_lakehouse.lakehouse.locks import Holder, current_holder, lock_file, read_holder
+from music_lakehouse.lakehouse.remote_spark import RemoteSession
+from music_lakehouse.resources.connect_server import ConnectServer
+from music_lakehouse.simulator.broker import EmbeddedBroker
+from music_lakehouse_tests.chaos.lab import FilesLab, Lab, RunResult
+from music_lakehouse_tests.chaos.runner import Fault
+
+pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.end_to_end]
+
+
+@pytest.fixture
+def remote(connect_server: ConnectServer, tmp_path: Path) -> dict[str, str]:
+    """The environment of a process that has the server, and no Java to start a JVM with."""
+    return {"SPARK_REMOTE": connect_server.remote, "JAVA_HOME": str(tmp_path / "no java"), "LOCK_WAIT_SECONDS": "10"}
+
+
+@pytest.fixture
+def lab(tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str) -> Iterator[Lab]:
+    lab = Lab(tmp_path, broker.bootstrap_servers, topic_prefix)
+    yield lab
+    lab.end_runs()
+
+
+def succeeded(result: RunResult) -> None:
+    assert result.success, (result.errors, result.output)
+    assert result.retries == []
+
+
+def test_the_listening_pipeline_and_an_increment_give_what_the_oracle_says(lab: Lab, remote: dict[str, str]) -> None:
+    lab.write_reference()
+    lab.send(600, seed=1)
+    succeeded(lab.run(fault=None, **remote))
+    lab.compare()
+    lab.send(300, seed=2)
+    succeeded(lab.run(fault=None, **remote))
+    lab.compare()
+    assert lab.rows("bronze.quarantine") > 0
+    assert not lock_file(lab.lake.root).exists()
+
+
+def test_landed_files_give_what_the_oracle_says(tmp_path: Path, remote: dict[str, str]) -> None:
+    lab = FilesLab(tmp_path)
+    lab.land(0.001, seed=1)
+    succeeded(lab.run(fault=None, **remote))
+    lab.compare()
+
+
+def test_a_run_has_a_session_of_its_own_which_the_lock_names_and_which_is_gone_after_it(
+    lab: Lab, remote: dict[str, str], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    lab.send(100, seed=1)
+    run = lab.start(fault=Fault("ingest_batches", victim="nobody", gate=str(gate)), **remote)
+    (session,) = holder_at(lab, gate).sessions
+    assert f"sc://{session.host}:{session.port}" == remote["SPARK_REMOTE"]
+    gate.unlink()
+    succeeded(run.result())
+    with pytest.raises(SparkConnectGrpcException, match="SESSION_CLOSED"):
+        attached(session).range(1).count()
+
+
+def test_what_a_killed_run_asked_the_server_for_is_ended_before_the_next_run_writes(
+    lab: Lab, remote: dict[str, str], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    lab.send(400, seed=1)
+    killed = lab.start(
+        fault=Fault("ingest_batches", table="raw.page_view_events", victim="nobody", gate=str(gate)), **remote
+    )
+    (session,) = holder_at(lab, gate).sessions
+    # Whatever the run was at, this is what it leaves: a statement that was begun, and a query that goes on and writes.
+    begun = Begun(session)
+    begun.start()
+    begun.wait_until_it_runs()
+    left = tmp_path / "left"
+    query = attached(session).readStream.format("rate").load().writeStream.format("delta")
+    query.option("checkpointLocation", str(tmp_path / "checkpoint")).trigger(processingTime="0 seconds").start(
+        str(left)
+    )
+    wait_for(left / "_delta_log")
+    killed.kill()
+    assert current_holder(lab.lake.root) is None
+
+    succeeded(lab.run(fault=None, **remote))
+
+    written = len(list((left / "_delta_log").glob("*.json")))
+    with pytest.raises(SparkConnectGrpcException, match="SESSION_CLOSED"):
+        attached(session).range(1).count()
+    begun.join(30)
+    assert re.search("OPERATION_CANCELED|SESSION_CLOSED", begun.error)
+    time.sleep(3)
+    assert len(list((left / "_delta_log").glob("*.json"))) == written
+    lab.compare()
+
+
+def test_settings_of_one_session_do_not_reach_another(connect_server: ConnectServer) -> None:
+    program = f"""
+from music_lakehouse.resources.spark import SparkResource
+
+first, second = (SparkResource(remote="{connect_server.remote}") for _ in range(2))
+first.spark_session.conf.set("spark.sql.shuffle.partitions", "77")
+assert second.spark_session.conf.get("spark.sql.shuffle.partitions") != "77"
+assert first.remote_session != second.remote_session
+first.close()
+assert second.spark_session.range(3).count() == 3, "the server goes on"
+second.close()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+class Begun(threading.Thread):
+    """A statement of the session that takes for ever, and how it ended."""
+
+    def __init__(self, session: RemoteSession) -> None:
+        super().__init__(daemon=True)
+        self.error = ""
+        self._session = session
+
+    def run(self) -> None:
+        try:
+            attached(self._session).range(10**15).selectExpr("sum(hash(id))").collect()
+        except SparkConnectException as error:
+            self.error = str(error)
+
+    def wait_until_it_runs(self) -> None:
+        client: Any = attached(self._session).client
+        running = GetStatusResponse.OperationStatus.OperationState.OPERATION_STATE_RUNNING
+        deadline = time.monotonic() + 30
+        while running not in [one.state for one in client._get_operation_statuses().operation_statuses]:
+            assert time.monotonic() < deadline, "the statement was not begun"
+            time.sleep(0.1)
+
+
+def attached(session: RemoteSession) -> ConnectSession:
+    """A second client of the session."""
+    return ConnectSession(session._url())
+
+
+def holder_at(lab: Lab, gate: Path) -> Holder:
+    """Who holds the lake of a run that waits at the gate."""
+    wait_for(gate)
+    holder = read_holder(lock_file(lab.lake.root))
+    assert holder is not None
+    return holder
+
+
+def wait_for(path: Path, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.05)
