@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from music_lakehouse.defs.alerts import failed_check_alert, run_failure_alert
+from music_lakehouse.defs.alerts import failed_check_alert, freshness_alert, lag_alert, run_failure_alert
 from music_lakehouse.defs.audit import audit, daily_audit, whole_tables
 from music_lakehouse.defs.catalogue.assets import ASSETS as CATALOGUE
 from music_lakehouse.defs.catalogue.jobs import catalogue_key_scan, catalogue_pipeline
@@ -17,6 +17,7 @@ from music_lakehouse.defs.heart_rate.jobs import heart_rate_pipeline
 from music_lakehouse.defs.heart_rate.sensors import heart_rate_files
 from music_lakehouse.defs.listening.assets import ASSETS as LISTENING
 from music_lakehouse.defs.listening.jobs import streaming_pipeline
+from music_lakehouse.defs.listening.report import hourly_listening_report, listening_report, listening_report_job
 from music_lakehouse.defs.listening.schedules import reference_files_schedule
 from music_lakehouse.defs.listening.sensors import kafka_observation_sensor, kafka_sensor
 from music_lakehouse.defs.maintenance.jobs import table_maintenance
@@ -28,7 +29,7 @@ from music_lakehouse.settings import Settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """All definitions, on the lake, the brokers and the files that the settings name. Opens and starts nothing."""
     return dg.Definitions(
-        assets=[*LISTENING, *CATALOGUE, *CUSTOMERS, *HEART_RATE],
+        assets=[*LISTENING, listening_report, *CATALOGUE, *CUSTOMERS, *HEART_RATE],
         asset_checks=[whole_tables],
         jobs=[
             streaming_pipeline,
@@ -36,12 +37,14 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             catalogue_key_scan,
             customers_pipeline,
             heart_rate_pipeline,
+            listening_report_job,
             audit,
             table_maintenance,
         ],
         schedules=[
             daily_audit,
             reference_files_schedule,
+            hourly_listening_report,
             catalogue_schedule,
             catalogue_key_scan_schedule,
             weekly_maintenance,
@@ -53,6 +56,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             heart_rate_files,
             run_failure_alert,
             failed_check_alert,
+            lag_alert,
+            freshness_alert,
         ],
         resources=build_resources(settings),
         executor=dg.in_process_executor,

@@ -13,10 +13,11 @@ from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
 from music_lakehouse.lakehouse.file_ledger import FILES
 from music_lakehouse.lakehouse.kafka_positions import ACCEPTED_LOSS, KAFKA_POSITIONS
+from music_lakehouse.lakehouse.stream_figures import STREAMING
 from music_lakehouse.lakehouse.tables import Column, Table
 
 PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
-BOOKKEEPING = (KAFKA_POSITIONS, ACCEPTED_LOSS, FILES, POSITIONS, EXPECTATIONS)
+BOOKKEEPING = (KAFKA_POSITIONS, ACCEPTED_LOSS, FILES, POSITIONS, EXPECTATIONS, STREAMING)
 # A column that comes from more than this many is said to come from their tables.
 _MOST_SOURCES = 2
 
@@ -29,7 +30,8 @@ All are Delta tables at `<LAKEHOUSE_ROOT>/<layer>/<table>`, all timestamps are U
 is the md5 of these joined by `|`, a missing one as the empty text. In "cleaned" text, UTF-8 that was read as Latin-1 is
 repaired, backslashes are removed, and blanks and double quotes at the ends are cut off. Checks look at what a run
 touched, the job `audit` looks at everything; a check that stops keeps what is downstream from running, one that warns
-does not.
+does not. Masked views leave out columns marked † (personal data) and hash those marked ‡ (pseudonyms of a person):
+[operations.md](operations.md#who-may-see-what).
 """
 
 
@@ -54,15 +56,15 @@ def _body(table: Table) -> Iterator[str]:
     layout = f"Key: {_names(table.key)}."
     if table.partition_by:
         layout += f" Partitioned by {_names(table.partition_by)}."
-    if table.contains_pii or table.properties.get("contains_pii"):
-        layout += " Contains personal data (marked †)." if table.contains_pii else " Contains personal data."
+    if table.contains_pii:
+        layout += " Contains personal data (marked †)."
     yield f"{layout}\n"
     traced = any(column.sources for column in table.columns)
     header = ("column", "type", "meaning", *(["from"] if traced else []))
     yield _row(header)
     yield _row("---" for _ in header)
     for column in table.columns:
-        mark = " †" if column.pii else ""
+        mark = " †" if column.pii else " ‡" if column.pseudonym else ""
         yield _row(
             (f"`{column.name}`{mark}", column.type.lower(), column.comment, *([_sources(column)] if traced else []))
         )

@@ -72,6 +72,12 @@ def spark_jars(root: Path = JARS) -> list[Path]:
     return _jars(root, "spark")
 
 
+def s3_jars(root: Path = JARS) -> list[Path]:
+    """The jars for `spark.jars` of a Spark that reaches S3, beside `spark_jars`. Raises `JarsError` where they were not
+    fetched."""
+    return _jars(root, "s3")
+
+
 def broker_jars(root: Path = JARS) -> list[Path]:
     """The class path of the embedded Kafka broker, sorted. Raises `JarsError` where they were not fetched."""
     return _jars(root, "broker")
@@ -84,7 +90,7 @@ def fetched(root: Path = JARS, ivy_file: Path = IVY_FILE) -> bool:
 
 
 def fetch(root: Path = JARS, ivy_file: Path = IVY_FILE) -> bool:
-    """Downloads the jars that `ivy_file` declares into `root/spark` and `root/broker`.
+    """Downloads the jars that `ivy_file` declares into `root/spark`, `root/s3` and `root/broker`.
 
     Returns False, at once, where they are there already. The stamp is removed first and written last, so that a fetch
     that was interrupted is repeated; what it had downloaded is kept. Raises `JavaError`, and `JarsError` with Ivy's own
@@ -139,7 +145,7 @@ def main(task: str = "fetch") -> int:
         if not java.tested:
             print(f"{java.path} is Java {java.major}; the project is tested on 17 and 21", file=sys.stderr)
         if not fetched():
-            print("Fetching the jars of Spark and Kafka (67 MB, about a minute) ...", flush=True)
+            print("Fetching the jars of Spark and Kafka (80 MB, about a minute) ...", flush=True)
             fetch()
     except (JavaError, JarsError) as error:
         print(error, file=sys.stderr)

@@ -24,6 +24,9 @@ class Settings(BaseSettings):
     kafka_sasl_username: str | None = Field(None, description="user of the SASL log-in")
     kafka_sasl_password: SecretStr | None = Field(None, description="password of the SASL log-in")
     kafka_ssl_ca_location: Path | None = Field(None, description="PEM file of the authority that signed the brokers")
+    kafka_ssl_certificate_location: Path | None = Field(
+        None, description="PEM file of this client's certificate and its key (PKCS 8, without a password)"
+    )
     kafka_topic_prefix: str = Field("", description="put before the four topic names")
     broker_data: Path = Field(Path("data/broker"), description="where the embedded broker keeps its log")
     spark_remote: str | None = Field(None, description="sc://host:port of a Spark Connect server")
@@ -36,6 +39,15 @@ class Settings(BaseSettings):
         1, ge=1, description="most files of heart rates that one commit takes into bronze"
     )
     dagster_home: Path = Field(Path("data/dagster"), description="Dagster's instance")
+    masking_key: SecretStr | None = Field(
+        None, description="what pseudonyms in masked views are hashed with; without it they differ each time"
+    )
+    alert_lag_messages: int = Field(
+        100_000, ge=0, description="more unread messages of a topic than this, for five minutes, are an alert"
+    )
+    alert_freshness_minutes: float = Field(
+        30, gt=0, description="messages or rows that wait so long without any progress are an alert"
+    )
     alert_webhook_url: SecretStr | None = Field(None, description="where alerts are posted as JSON")
 
     @property
@@ -45,6 +57,9 @@ class Settings(BaseSettings):
 
     @property
     def lake_uri(self) -> str:
-        """The lake's root as an absolute path or a URI, without a trailing slash."""
+        """The lake's root as an absolute path or a URI, without a trailing slash: `s3://` too as Hadoop's `s3a://`.
+        `delta.native_uri` is the way back, for delta-rs and Arrow."""
         root = self.lakehouse_root.rstrip("/")
+        if root.startswith("s3://"):
+            return f"s3a://{root.removeprefix('s3://')}"
         return root if "://" in root else str(Path(root).absolute())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from music_lakehouse.resources.connect_server import ConnectServer
     from music_lakehouse_tests.object_store import ObjectStore
     from music_lakehouse_tests.postgres import Postgres
+    from music_lakehouse_tests.secure_broker import SecureBroker
 
 DEFAULT_SEED = 20180101
 
@@ -52,6 +53,17 @@ def seed(pytestconfig: pytest.Config) -> int:
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     """A real Kafka broker for the whole test run, on a free port; nobody may stop it."""
     with EmbeddedBroker(tmp_path_factory.mktemp("broker"), free_port()) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def secure_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
+    """A real Kafka broker that encrypts and asks for a log-in, for the whole test run; nobody may stop it."""
+    from music_lakehouse_tests.secure_broker import Authority, SecureBroker
+
+    directory = tmp_path_factory.mktemp("secure")
+    running = SecureBroker(directory / "broker", Authority(directory / "certificates"))
+    with running:
         yield running
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +20,7 @@ class Postgres:
 
     def __init__(self, directory: Path) -> None:
         self._server = get_server(directory)
-        self.execute(f"CREATE ROLE {USER} LOGIN CREATEDB PASSWORD '{PASSWORD}'")
+        self.new_role(USER, PASSWORD)
         (directory / "pg_hba.conf").write_text("local all postgres trust\nlocal all all scram-sha-256\n")
         self.execute("SELECT pg_reload_conf()")
 
@@ -35,6 +38,19 @@ class Postgres:
         host = quote(str(self._server.get_postmaster_info().socket_dir), safe="")
         return SecretStr(f"postgresql://{USER}:{quote(password, safe='')}@/{database}?host={host}")
 
+    def new_role(self, name: str, password: str) -> None:
+        """A user that logs in by the password and makes databases."""
+        self.execute(f"CREATE ROLE {name} LOGIN CREATEDB PASSWORD '{password}'")
+
+    def port(self) -> int:
+        """A TCP port of the loopback that leads to the server, for clients that know no sockets of files."""
+        info = self._server.get_postmaster_info()
+        file = str(Path(str(info.socket_dir)) / f".s.PGSQL.{info.port or 5432}")
+        listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=_relay, args=(listener, file), daemon=True).start()
+        port: int = listener.getsockname()[1]
+        return port
+
     def end_connections(self) -> None:
         """End all connections of the user, in the middle of whatever they do."""
         self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{USER}'")
@@ -48,3 +64,21 @@ class Postgres:
     def close(self) -> None:
         """Stop it for good."""
         self._server.cleanup()
+
+
+def _relay(listener: socket.socket, file: str) -> None:
+    """Join each connection with one of its own to the socket's file."""
+    while True:
+        client, _ = listener.accept()
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(file)
+        for source, target in ((client, server), (server, client)):
+            threading.Thread(target=_copy, args=(source, target), daemon=True).start()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)

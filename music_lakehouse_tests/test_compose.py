@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,18 +18,21 @@ from dagster._core.instance.ref import InstanceRef
 
 from music_lakehouse.jars import TESTED_JAVA
 from music_lakehouse.settings import Settings
+from music_lakehouse_tests.compose import IMAGE, REPOSITORY, image_environment, read_compose
 
 pytestmark = pytest.mark.thorough
 
-REPOSITORY = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = [name for name, service in SERVICES.items() if service["image"] == "music-lakehouse"]
+OURS = [name for name, service in SERVICES.items() if service["image"] == IMAGE]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text().replace("\\\n", " ")
-ENVIRONMENT = dict(re.findall(r"(\w+)=(\S+)", " ".join(re.findall(r"^ENV (.*)$", DOCKERFILE, re.MULTILINE))))
+ENVIRONMENT = image_environment()
+# Java's own programs and Python's need no help of theirs to be asked for.
+PROFILES = sorted({profile for service in SERVICES.values() for profile in service.get("profiles", [])})
+WITH_HELP = [name for name in OURS if not SERVICES[name]["command"].startswith("spark-class")]
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", WITH_HELP)
 def test_a_services_command_exists_and_knows_its_options(name: str) -> None:
     program, *arguments = shlex.split(SERVICES[name]["command"])
     options = [argument for argument in arguments if argument.startswith("--")]
@@ -50,16 +55,80 @@ def test_a_service_has_a_health_check_and_a_memory_limit_and_listens_on_the_loop
     for other, needed in service.get("depends_on", {}).items():
         assert needed == {"condition": "service_healthy"}
         assert other in SERVICES
-    volumes = {volume.partition(":")[0] for volume in service.get("volumes", [])}
-    assert volumes <= set(COMPOSE["volumes"])
+    for volume in service.get("volumes", []):
+        source = volume.partition(":")[0]
+        assert source in COMPOSE["volumes"] or (REPOSITORY / source).is_file()
 
 
 def test_no_password_is_written_down() -> None:
     for service in SERVICES.values():
         for variable, value in service["environment"].items():
-            if "PASSWORD" in variable:
-                assert re.fullmatch(r"\$\{\w+:\?.+\}", value), f"{variable} has to come from .env"
+            if "PASSWORD" in variable or "URL" in variable:
+                assert re.fullmatch(r"\$\{\w+:[?-].*\}", value), f"{variable} has to come from .env"
+                assert ":-" not in value or value.endswith(":-}"), f"{variable} has a default"
     assert "\nPOSTGRES_PASSWORD=\n" in (REPOSITORY / ".env.example").read_text()
+
+
+def test_without_the_password_that_it_needs_it_is_refused_with_the_remedy() -> None:
+    with pytest.raises(ValueError, match=r"POSTGRES_PASSWORD .* put POSTGRES_PASSWORD=\.\.\. into \.env"):
+        read_compose({"POSTGRES_PASSWORD": ""})
+
+
+def test_every_variable_that_it_takes_is_in_the_example() -> None:
+    example = (REPOSITORY / ".env.example").read_text()
+    taken = set(re.findall(r"\$\{(\w+)", (REPOSITORY / "docker-compose.yml").read_text()))
+
+    assert len(taken) > 10
+    assert {name for name in taken if not re.search(rf"^(# )?{name}=", example, re.MULTILINE)} == set()
+
+
+def test_every_setting_is_in_the_example() -> None:
+    example = (REPOSITORY / ".env.example").read_text()
+
+    assert [
+        name for name in Settings.model_fields if not re.search(rf"^# {name.upper()}=", example, re.MULTILINE)
+    ] == []
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
+def test_a_compose_parser_reads_it_as_we_do(tmp_path: Path) -> None:
+    variables = {"POSTGRES_PASSWORD": "secret", "AWS_SECRET_ACCESS_KEY": "other"}
+    (tmp_path / "none.env").write_text("")
+    command = ["docker-compose", "--env-file", str(tmp_path / "none.env"), "--file", "docker-compose.yml"]
+    profiles = [part for name in PROFILES for part in ("--profile", name)]
+    parsed = subprocess.run(
+        [*command, *profiles, "config"],
+        cwd=REPOSITORY,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert parsed.returncode == 0, parsed.stderr
+    theirs, ours = yaml.safe_load(parsed.stdout)["services"], read_compose(variables)["services"]
+    assert set(theirs) == set(ours)
+    for name, service in ours.items():
+        assert theirs[name].get("command") == service.get("command")
+        assert {key: str(value) for key, value in theirs[name]["environment"].items()} == service["environment"]
+
+
+def test_what_is_not_always_wanted_is_in_a_profile_that_the_file_explains() -> None:
+    with_profile = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    head = (REPOSITORY / "docker-compose.yml").read_text().partition("\nx-")[0]
+
+    assert with_profile == {
+        "spark-master": ["workers"],
+        "spark-worker": ["workers"],
+        "minio": ["s3"],
+        "simulator": ["simulator"],
+    }
+    for profile in PROFILES:
+        assert f"#   {profile} " in head
+    for name, service in SERVICES.items():
+        for other in service.get("depends_on", {}):
+            wanted = set(SERVICES[other].get("profiles", []))
+            assert not wanted or wanted == set(with_profile.get(name, [])), f"{name} needs {other}, which may not run"
 
 
 def test_the_ports_that_services_call_each_other_by_are_those_that_they_listen_on() -> None:
@@ -72,7 +141,17 @@ def test_the_ports_that_services_call_each_other_by_are_those_that_they_listen_o
     )
     assert server["grpc_server"]["host"] in SERVICES
     assert f"--port {server['grpc_server']['port']} " in SERVICES["code"]["command"]
-    assert SERVICES["code"]["environment"]["POSTGRES_HOST"] in SERVICES
+    code = SERVICES["code"]["environment"]
+    assert code["POSTGRES_HOST"] in SERVICES
+    assert f"--host spark --port {code['SPARK_REMOTE'].rpartition(':')[2]}" in SERVICES["spark"]["command"]
+    assert "CREATE DATABASE catalogue;" in (REPOSITORY / "docker/catalogue.sql").read_text()
+    assert "--host spark-master --port 7077" in SERVICES["spark-master"]["command"]
+    assert SERVICES["spark-worker"]["command"].endswith("spark://spark-master:7077")
+
+
+def test_whoever_reads_or_writes_the_lake_has_it_at_the_same_place() -> None:
+    for name in ("code", "spark", "spark-worker", "simulator"):
+        assert "lake:/data/lake" in SERVICES[name]["volumes"]
 
 
 def test_the_instance_is_that_of_the_project_with_its_storage_in_postgres(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import stat
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyspark
 import pytest
 
 from music_lakehouse import jars
@@ -89,7 +91,18 @@ def test_the_broker_gets_kafka_with_a_client_of_the_same_version() -> None:
     assert {"kafka_2.13-4.1.1.jar", "kafka-clients-4.1.1.jar", "slf4j-simple-1.7.36.jar"} <= names
 
 
-@pytest.mark.parametrize("configuration", [jars.spark_jars, jars.broker_jars])
+def test_what_reaches_s3_is_of_the_version_that_spark_ships_and_brings_nothing_that_it_ships() -> None:
+    shipped = {jar.name for jar in (Path(pyspark.__file__).parent / "jars").glob("*.jar")}
+    names = {jar.name for jar in jars.s3_jars()}
+
+    [client] = [name for name in shipped if name.startswith("hadoop-client-api-")]
+    assert client.replace("client-api", "aws") in names
+    ours = {re.sub(r"-[0-9].*", "", name) for name in names}
+    assert {"s3", "s3-transfer-manager", "sts"} <= ours
+    assert not ours & {re.sub(r"-[0-9].*", "", name) for name in shipped}
+
+
+@pytest.mark.parametrize("configuration", [jars.spark_jars, jars.s3_jars, jars.broker_jars])
 def test_jars_that_were_never_fetched_are_missed_with_the_remedy(
     tmp_path: Path, configuration: Callable[[Path], list[Path]]
 ) -> None:

@@ -56,6 +56,7 @@ NEXT = (
     ('music-lakehouse sql "SELECT * FROM gold.artist_popularity ORDER BY total_streams DESC LIMIT 5"', "ask anything"),
     ("music-lakehouse quarantine show", "what was refused"),
     ("music-lakehouse audit", "every law over every table"),
+    ("music-lakehouse report", "the same as charts, in one HTML page"),
     ("make dashboard", "what is listened to, and whether the platform is well, in a browser"),
     ("make dev", "Kafka and Dagster's UI; then, in another terminal:"),
     ("music-lakehouse simulate --live 20", "events that a sensor takes on as they come"),

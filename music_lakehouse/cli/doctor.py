@@ -87,7 +87,8 @@ def _jars() -> Finding:
 
 def _broker(settings: Settings) -> Finding:
     from music_lakehouse.cli.embedded import loopback_port, require_broker
-    from music_lakehouse.lakehouse.kafka import BrokerUnavailableError, describe_topics
+    from music_lakehouse.lakehouse.kafka import describe_topics
+    from music_lakehouse.lakehouse.kafka_access import BrokerAccessError, BrokerUnavailableError
 
     servers = settings.kafka_bootstrap_servers
     try:
@@ -97,6 +98,9 @@ def _broker(settings: Settings) -> Finding:
         embedded = loopback_port(settings) is not None
         remedy = "music-lakehouse broker start" if embedded else "start it, or set KAFKA_BOOTSTRAP_SERVERS"
         return Finding("broker", MISSING, f"none answers at {servers}", remedy)
+    except BrokerAccessError as error:
+        found, _, remedy = str(error).rpartition(": ")
+        return Finding("broker", MISSING, found, remedy)
     missing = [name for name in settings.topics.values() if name not in there]
     if missing:
         detail = f"answers at {servers}; not there: {', '.join(missing)}"

@@ -16,8 +16,10 @@ from music_lakehouse.cli import (
     demo,
     dev,
     doctor,
+    metrics,
     repair,
     replay,
+    report,
     reset,
     run,
     sql,
@@ -37,6 +39,8 @@ app.command(epilog=demo.EXAMPLE)(demo.demo)
 app.command(epilog=dev.EXAMPLE)(dev.dev)
 app.command(epilog=up.EXAMPLE)(up.up)
 app.command(epilog=dashboard.EXAMPLE)(dashboard.dashboard)
+app.command(epilog=report.EXAMPLE)(report.report)
+app.command(epilog=metrics.EXAMPLE)(metrics.metrics)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.add_typer(broker, name="broker")
 app.add_typer(simulate, name="simulate")

@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 quarantine = typer.Typer(help="Messages and rows that were refused: counted, shown, and tried again.")
 
 STREAMING = "streaming"
-# By what the refused rows of a pipeline name their source: the topic, the table, the directory of the file.
-_SOURCES = {
-    "topic": "topic",
-    "table": '"table"',
-    "source_filename": "regexp_replace(source_filename, '/[^/]*$', '')",
-}
-
 Topic = Annotated[str | None, typer.Option(help="Only this topic, with KAFKA_TOPIC_PREFIX or without it.")]
 Pipeline = Annotated[str, typer.Option(help="Whose quarantine: streaming (Kafka), or for example customers.")]
 
@@ -63,8 +56,9 @@ def show_counts(root: str) -> None:
 
 def _refused(pipeline: str, table: Table) -> str:
     """What is in one quarantine as SQL: `pipeline`, `source`, `moment` and `reasons`."""
-    source = next((sql for name, sql in _SOURCES.items() if name in table.column_names), f"'{table.full_name}'")
-    columns = f"'{pipeline}' AS pipeline, {source} AS source, {_moment(table)} AS moment, reasons"
+    from music_lakehouse.defs.catalog import refused_source
+
+    columns = f"'{pipeline}' AS pipeline, {refused_source(table)} AS source, {_moment(table)} AS moment, reasons"
     return f"SELECT {columns} FROM {table.full_name}"
 
 

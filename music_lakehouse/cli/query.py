@@ -7,15 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from music_lakehouse.cli.errors import CliError
 from music_lakehouse.lakehouse.inventory import find_tables
+from music_lakehouse.lakehouse.masking import DUCKDB
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
     import pyarrow.dataset as ds
     from deltalake import DeltaTable
+
+    from music_lakehouse.lakehouse.masking import Masking
 
 _SHOW_TABLES = re.compile(r"\s*show\s+(all\s+)?tables\s*;?\s*", re.IGNORECASE)
 _FETCH = 10_000
@@ -31,13 +35,13 @@ class Result:
 
 
 @contextmanager
-def query(root: str, statement: str) -> Iterator[Result]:
+def query(root: str, statement: str, *, masking: Masking | None = None) -> Iterator[Result]:
     """Runs a statement over the tables of the lake at `root`, each named `layer.table`; names of columns are found in
-    any case. Times come in UTC. `SHOW TABLES` gives the tables' names.
+    any case. Times come in UTC. `SHOW TABLES` gives the tables' names. With a masking they are its views.
 
     Raises CliError where a table or a column isn't there or the statement can't be understood.
     """
-    tables = find_tables(root)
+    tables = {name: uri for name, uri in find_tables(root).items() if masking is None or name in masking.tables}
     if _SHOW_TABLES.fullmatch(statement):
         yield Result(["table"], frozenset(), iter([(name,) for name in tables]))
         return
@@ -45,7 +49,9 @@ def query(root: str, statement: str) -> Iterator[Result]:
 
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        _register(connection, {name: uri for name, uri in tables.items() if _mentions(statement, name)}, statement)
+        _register(
+            connection, {name: uri for name, uri in tables.items() if _mentions(statement, name)}, statement, masking
+        )
         try:
             connection.execute(statement)
         except duckdb.CatalogException as error:
@@ -66,7 +72,9 @@ def _mentions(statement: str, name: str) -> bool:
     return name.split(".", 1)[1].lower() in statement.lower()
 
 
-def _register(connection: duckdb.DuckDBPyConnection, tables: dict[str, str], statement: str) -> None:
+def _register(
+    connection: duckdb.DuckDBPyConnection, tables: dict[str, str], statement: str, masking: Masking | None
+) -> None:
     from music_lakehouse.lakehouse import delta
 
     for name, uri in tables.items():
@@ -74,9 +82,13 @@ def _register(connection: duckdb.DuckDBPyConnection, tables: dict[str, str], sta
         if table is None:
             continue
         layer, short = name.split(".", 1)
-        connection.register(name, _dataset(table, uri, statement))
+        rows = _dataset(table, uri, statement)
+        columns = "*" if masking is None else masking.select(name, rows.schema.names, DUCKDB)
+        # Nobody comes upon what a view masks by the table's name.
+        of = name if masking is None else f"rows of {uuid4().hex}"
+        connection.register(of, rows)
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(layer)}")
-        connection.execute(f"CREATE VIEW {_quoted(layer)}.{_quoted(short)} AS SELECT * FROM {_quoted(name)}")
+        connection.execute(f"CREATE VIEW {_quoted(layer)}.{_quoted(short)} AS SELECT {columns} FROM {_quoted(of)}")
 
 
 def _dataset(table: DeltaTable, uri: str, statement: str) -> pa.Table | ds.Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: music-lakehouse reset --broker --yes\n\nOne pipeline: music-lakehouse reset customers --yes"
 CHECKPOINTS = "_checkpoints"
+# What a lake has beside tables: the report would tell of rows that are gone.
+EVERYTHING_ELSE = (CHECKPOINTS, "gold/listening_report")
 
 
 def reset(
@@ -60,7 +62,7 @@ def reset(
     with LakeLock(root).held("reset"), waiting("Removing"):
         if own is not None:
             _forget(root, own)
-        _remove_tables(root, tables, [CHECKPOINTS] if own is None else [f"{CHECKPOINTS}/{name}" for name in own])
+        _remove_tables(root, tables, EVERYTHING_ELSE if own is None else [f"{CHECKPOINTS}/{name}" for name in own])
     if embedded is not None:
         embedded.stop()
         shutil.rmtree(embedded.data, ignore_errors=True)
@@ -93,13 +95,13 @@ def _forget(root: str, tables: Mapping[str, Table]) -> None:
             forget_files(lake, table)
 
 
-def _remove_tables(root: str, tables: list[str], checkpoints: list[str]) -> None:
-    """Removes the tables, their checkpoints, and layers that are empty then. What else lies in the root stays."""
+def _remove_tables(root: str, tables: list[str], others: Iterable[str]) -> None:
+    """Removes the tables, the other directories, and layers that are empty then. What else lies in the root stays."""
     from music_lakehouse.lakehouse.inventory import remove_directories
 
     # What is downstream first: whatever is left after an interrupt is made whole by the next run.
     directories = [table.replace(".", "/", 1) for table in reversed(tables)]
-    remove_directories(root, [*directories, *checkpoints])
+    remove_directories(root, [*directories, *others])
     if "://" in root:
         return
     for layer in {directory.split("/")[0] for directory in directories}:

@@ -105,7 +105,9 @@ def step_lines(step: StepSeen) -> Iterator[tuple[str, str]]:
     if step.outcome != "done":
         yield f"{step.name.replace('__', '.', 1):<32} {step.outcome}", style
     for table, figures in step.tables.items():
-        written = " ".join(f"{figures[f'rows_{kind}']:,} {kind}" for kind in _WRITTEN if figures.get(f"rows_{kind}"))
+        counted = [f"{figures[f'rows_{kind}']:,} {kind}" for kind in _WRITTEN if figures.get(f"rows_{kind}")]
+        # Of what is no table there is only whether it was written.
+        written = " ".join(counted or (["written"] if figures.get("written") else []))
         rows = f"{figures['dagster/row_count']:>11,} rows" if "dagster/row_count" in figures else ""
         checks = [check for check in step.checks if check.table == table]
         passed = f"{sum(check.passed for check in checks)}/{len(checks)} checks" if checks else ""

@@ -10,11 +10,15 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from music_lakehouse.cli.console import instant, note, show_table
+
+if TYPE_CHECKING:
+    from music_lakehouse.lakehouse.masking import Masking
+    from music_lakehouse.settings import Settings
 
 SHOWN_ROWS = 100
 LONGEST_CELL = 80
@@ -37,6 +41,9 @@ def sql(
     limit: Annotated[
         int | None, typer.Option(min=0, help=f"Most rows to print; {SHOWN_ROWS} for a table, else all of them.")
     ] = None,
+    masked: Annotated[
+        bool, typer.Option("--masked", help="Without personal data: it is null, and pseudonyms are hashed.")
+    ] = False,
 ) -> None:
     """Query the lake's tables with SQL, without starting Spark. Times are UTC. SHOW TABLES lists the tables."""
     from music_lakehouse.cli.query import query
@@ -44,7 +51,8 @@ def sql(
 
     if not statement.strip(" ;\n\t"):
         raise typer.BadParameter("the statement is empty", param_hint="STATEMENT")
-    with query(Settings().lake_uri, statement) as result:
+    settings = Settings()
+    with query(settings.lake_uri, statement, masking=_masking(settings) if masked else None) as result:
         if format_ is Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(result.columns)
@@ -55,6 +63,13 @@ def sql(
                 sys.stdout.write(json.dumps(values, ensure_ascii=False) + "\n")
         else:
             print_rows(result.columns, result.rows, right=result.numeric, limit=SHOWN_ROWS if limit is None else limit)
+
+
+def _masking(settings: Settings) -> Masking:
+    from music_lakehouse.defs.catalog import TABLES
+    from music_lakehouse.lakehouse.masking import Masking
+
+    return Masking.of(TABLES, settings.masking_key)
 
 
 def print_rows(

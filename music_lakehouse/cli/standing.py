@@ -13,7 +13,7 @@ from music_lakehouse.defs.listening.backlogs import find_backlogs, rows_behind_g
 from music_lakehouse.defs.listening.gold_tables import WIDE_STREAMS
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
-from music_lakehouse.lakehouse.kafka import BrokerUnavailableError
+from music_lakehouse.lakehouse.kafka_access import BROKER_ERRORS
 from music_lakehouse.lakehouse.lake import LakePaths
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Looker:
         kafka, unread, behind = "", 0, rows_behind_gold(self._lake)
         try:
             backlogs, missing = find_backlogs(self._lake, self._settings, timeout_seconds=BROKER_SECONDS)
-        except BrokerUnavailableError as error:
+        except BROKER_ERRORS as error:
             kafka = str(error)
         else:
             kafka = f"topics that don't exist yet: {', '.join(missing)}" if missing else ""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from music_lakehouse.supervisor.supervisor import Part
 
 EXAMPLE = "Example: music-lakehouse up --rate 50"
-SECONDS_BETWEEN_LOOKS = 2.0
+SECONDS_BETWEEN_LOOKS = 5.0
 # Not `logs`: that one Dagster takes for its own, and moves.
 LOGS = "up"
 
@@ -54,7 +54,7 @@ def up(
         parts.append(broker)
     remote = settings.spark_remote
     if remote is None:
-        spark = ConnectServer(logs / "spark", spark_port, master=settings.spark_master)
+        spark = ConnectServer(logs / "spark", spark_port, master=settings.spark_master, lake_root=settings.lake_uri)
         parts.append(spark)
         remote = places[spark.name] = spark.remote
     else:

@@ -48,6 +48,20 @@ def hours(rows: pa.Table, last: date) -> alt.LayerChart:
     return alt.LayerChart(layer=[bars, line]).properties(height=260)
 
 
+def activity(rows: pa.Table) -> alt.Chart:
+    """Listens by hour of the day, of all days together."""
+    return (
+        alt.Chart(rows)
+        .mark_bar(color=BLUE)
+        .encode(
+            x=alt.X("hour:O", title="hour (UTC)", scale=alt.Scale(domain=list(range(24))), axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("streams:Q", title="listens", axis=alt.Axis(tickMinStep=1)),
+            tooltip=[alt.Tooltip("hour:O", title="hour (UTC)"), alt.Tooltip("streams:Q", title="listens", format=",")],
+        )
+        .properties(height=260)
+    )
+
+
 def state_map(rows: pa.Table, state: str | None) -> alt.Chart:
     """The United States, each state as dark as it has streams; the one that is chosen has a thick border."""
     streams = {row["state"]: row["streams"] for row in rows.to_pylist() if row["state"]}

@@ -11,15 +11,15 @@ from datetime import datetime, timedelta, timezone
 
 import pyarrow as pa
 
-from music_lakehouse.defs.catalog import CHECKS, RULES, TABLES
+from music_lakehouse.defs.catalog import CHECKS, QUARANTINES, RULES, TABLES, refused_source
 from music_lakehouse.defs.listening.backlogs import find_backlogs
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.query import query
+from music_lakehouse.lakehouse.stream_figures import STREAMING
 from music_lakehouse.settings import Settings
 
-QUARANTINES = tuple(table for name, table in TABLES.items() if name.startswith("bronze.quarantine"))
 BROKER_SECONDS = 1.0
 """How long Kafka may take to answer: a page waits no longer for it."""
 HOURS = 24
@@ -31,7 +31,14 @@ _EVENT_TIMES = ("kafka_timestamp", "timestamp", "ts", "last_seen", "session_end"
 _MOMENT = pa.timestamp("ms", tz="UTC")
 _LAG = pa.schema([("topic", pa.string()), ("waiting", pa.int64()), ("state", pa.string())])
 _FRESHNESS = pa.schema(
-    [("table", pa.string()), ("rows", pa.int64()), ("version", pa.int64()), ("changed", _MOMENT), ("newest", _MOMENT)]
+    [
+        ("table", pa.string()),
+        ("rows", pa.int64()),
+        ("bytes", pa.int64()),
+        ("version", pa.int64()),
+        ("changed", _MOMENT),
+        ("newest", _MOMENT),
+    ]
 )
 _CHECKS = pa.schema(
     [
@@ -45,6 +52,9 @@ _CHECKS = pa.schema(
     ]
 )
 _QUARANTINE = pa.schema([("table", pa.string()), ("reason", pa.string()), ("rows", pa.int64())])
+_REFUSED = pa.schema(
+    [("pipeline", pa.string()), ("source", pa.string()), ("reason", pa.string()), ("rows", pa.int64())]
+)
 _WRITTEN = pa.schema([("table", pa.string()), ("hour", _MOMENT), ("rows", pa.int64())])
 
 
@@ -63,17 +73,18 @@ def lag(lake: LakePaths, settings: Settings) -> pa.Table:
 
 
 def freshness(lake: LakePaths) -> pa.Table:
-    """One row a table that is there: `table`, `rows`, `version`, `changed` (the last commit that wrote rows; null
-    where none of the last twenty did) and `newest` (the newest event, of tables of events), in the order in which data
-    flows."""
+    """One row a table that is there: `table`, `rows`, `bytes` (of the files that hold them), `version`, `changed` (the
+    last commit that wrote rows; null where none of the last twenty did) and `newest` (the newest event, of tables of
+    events), in the order in which data flows."""
     rows = []
     for name, table in TABLES.items():
         found = lake.open(table)
         if found is not None:
-            written = (_time(commit) for commit in found.history(_LAST_COMMITS) if delta.rows_of(commit))
+            written = (delta.committed_at(commit) for commit in found.history(_LAST_COMMITS) if delta.rows_of(commit))
             column = next((c for c in _EVENT_TIMES if c in table.column_names), None)
             newest = None if column is None else delta.greatest(found, column)
-            rows.append((name, int(found.count()), found.version(), next(written, None), newest))
+            size = sum(pa.table(found.get_add_actions())["size_bytes"].to_pylist())
+            rows.append((name, int(found.count()), size, found.version(), next(written, None), newest))
     return _table(_FRESHNESS, rows)
 
 
@@ -106,10 +117,38 @@ def quarantine_by_reason(lake: LakePaths) -> pa.Table:
         _QUARANTINE,
         [
             (table.full_name, row["reason"], row["rows"])
-            for table in QUARANTINES
+            for table in QUARANTINES.values()
             for row in query(lake, sql, quarantine=table).to_pylist()
         ],
     )
+
+
+def quarantine_by_source(lake: LakePaths) -> pa.Table:
+    """One row a (pipeline, source, reason): `pipeline`, `source` (the topic, the table, the directory of the file),
+    `reason`, `rows`. A row counts for each of its reasons."""
+    sql = """
+        SELECT source, reason, count(*) AS rows FROM (
+            SELECT {of} AS source, unnest(reasons) AS reason FROM {{quarantine}}
+        )
+        GROUP BY ALL ORDER BY ALL
+    """
+    return _table(
+        _REFUSED,
+        [
+            (pipeline, row["source"], row["reason"], row["rows"])
+            for pipeline, table in QUARANTINES.items()
+            for row in query(lake, sql.format(of=refused_source(table)), quarantine=table).to_pylist()
+        ],
+    )
+
+
+def streaming(lake: LakePaths) -> pa.Table:
+    """One row a streaming query: the last of its micro-batches, with the columns of `metrics.streaming`."""
+    last = """
+        SELECT unnest(max_by(batch, batch.started_at)) FROM {streaming} AS batch
+        GROUP BY batch."query" ORDER BY batch."query"
+    """
+    return query(lake, last, streaming=STREAMING)
 
 
 def rows_by_hour(lake: LakePaths) -> pa.Table:
@@ -121,7 +160,7 @@ def rows_by_hour(lake: LakePaths) -> pa.Table:
         for commit in found.history(COMMITS) if found is not None else ():
             rows = delta.rows_of(commit)
             if rows:
-                written[name, _time(commit).replace(minute=0, second=0, microsecond=0)] += rows
+                written[name, delta.committed_at(commit).replace(minute=0, second=0, microsecond=0)] += rows
     newest = max((hour for _, hour in written), default=datetime.min.replace(tzinfo=timezone.utc))
     within = {key: rows for key, rows in written.items() if newest - key[1] < timedelta(hours=HOURS)}
     return _table(_WRITTEN, [(name, hour, rows) for (name, hour), rows in within.items()])
@@ -132,10 +171,6 @@ def _allowed_shares() -> Mapping[tuple[str, str], float]:
     of_checks = {(table.full_name, check.name): check.threshold for table, checks in CHECKS.items() for check in checks}
     of_rules = {(table.full_name, rule.name): rule.threshold for table, rules in RULES.items() for rule in rules}
     return {**of_rules, **of_checks}
-
-
-def _time(commit: Mapping[str, int]) -> datetime:
-    return datetime.fromtimestamp(commit["timestamp"] / 1000, timezone.utc)
 
 
 def _table(schema: pa.Schema, rows: Iterable[tuple[object, ...]]) -> pa.Table:

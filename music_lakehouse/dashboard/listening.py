@@ -106,6 +106,15 @@ def streams_by_hour(lake: LakePaths, filters: Filters) -> pa.Table:
     return _ask(lake, sql, filters, parameters, streams=WIDE_STREAMS)
 
 
+def streams_by_hour_of_day(lake: LakePaths, filters: Filters) -> pa.Table:
+    """One row an hour of the day with streams, of all of the days: `hour` (0 to 23), `streams`."""
+    sql = f"""
+        SELECT CAST(hour(dateHour) AS INT) AS hour, count(*) AS streams
+        FROM {{streams}} WHERE {_of_days} AND {_in_state(filters)} GROUP BY ALL ORDER BY ALL
+    """
+    return _ask(lake, sql, filters, {"first": filters.first, "last": filters.last}, streams=WIDE_STREAMS)
+
+
 def streams_by_state(lake: LakePaths, filters: Filters) -> pa.Table:
     """One row a state of the days, whichever the filters name: `state` (null where the place is unknown), `streams`.
     The daily summary has them."""

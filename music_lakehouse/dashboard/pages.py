@@ -14,15 +14,16 @@ from music_lakehouse.dashboard import charts, health, listening
 from music_lakehouse.dashboard.answers import Versions, answer, versions_of
 from music_lakehouse.defs.catalog import TABLES
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
-from music_lakehouse.lakehouse.kafka import BrokerUnavailableError
+from music_lakehouse.lakehouse.kafka_access import BrokerAccessError, BrokerUnavailableError
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.stream_figures import STREAMING
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.settings import Settings
 
 LOOK_SECONDS = 5
 LAG_SECONDS = 10
 DAYS_AT_FIRST = 7
-_HEALTH_TABLES = (*TABLES.values(), EXPECTATIONS)
+_HEALTH_TABLES = (*TABLES.values(), EXPECTATIONS, STREAMING)
 
 
 def listening_page(state: str | None = None) -> None:
@@ -165,6 +166,11 @@ def health_page() -> None:
         st.subheader("Rows an hour by table")
         st.altair_chart(charts.written(answer(health.rows_by_hour, lake, versions)), width="stretch")
         st.caption(f"Rows written, changed or removed, of each table in its last {health.COMMITS} commits")
+    batches: pa.Table = answer(health.streaming, lake, versions)
+    if batches.num_rows:
+        st.subheader("Streaming queries")
+        st.dataframe(batches.drop_columns(["query_run_id"]), hide_index=True, width="stretch")
+        st.caption("The last micro-batch of each")
     st.subheader("Freshness")
     st.dataframe(answer(health.freshness, lake, versions), hide_index=True, width="stretch")
     with kafka:
@@ -177,6 +183,9 @@ def _lag(lake: LakePaths, settings: Settings) -> None:
     st.subheader("Waiting in Kafka")
     try:
         topics = health.lag(lake, settings)
+    except BrokerAccessError as error:
+        st.info(f"Nobody knows what waits there. {error}")
+        return
     except BrokerUnavailableError:
         st.info(
             f"No Kafka broker answers at {settings.kafka_bootstrap_servers}, so that nobody knows what waits there. "

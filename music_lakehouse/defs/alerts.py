@@ -1,6 +1,7 @@
-"""Alerts of all jobs: what failed is said once a run, in the log and to ALERT_WEBHOOK_URL where it is set."""
+"""Alerts: what failed, once a run, and what waits too long; in the log and to ALERT_WEBHOOK_URL where it is set."""
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -9,10 +10,17 @@ from typing import Any
 import dagster as dg
 import requests
 
+from music_lakehouse.defs import delays
 from music_lakehouse.defs.failures import step_errors
+from music_lakehouse.defs.listening.backlogs import find_backlogs
+from music_lakehouse.lakehouse.kafka_access import BROKER_ERRORS
+from music_lakehouse.resources.kafka import KafkaResource
+from music_lakehouse.resources.lakehouse import LakehouseResource
 from music_lakehouse.settings import Settings
 
 WEBHOOK_SECONDS = 5.0
+# So long a topic may have more unread messages than usual: a burst passes by itself.
+LAG_SECONDS = 300.0
 # urllib3 logs the path of each request, which may hold a token.
 logging.getLogger("urllib3").setLevel(logging.INFO)
 
@@ -29,7 +37,8 @@ class FailedCheck:
 
 @dataclass(frozen=True)
 class Alert:
-    """What went wrong in one run. `errors` are its failed steps' errors, a line each."""
+    """What went wrong in one run; `errors` are its failed steps' errors, a line each. Of what no run is to blame for,
+    `job` and `run_id` are empty, and `errors` say what it is."""
 
     kind: str
     job: str
@@ -41,6 +50,8 @@ class Alert:
     def text(self) -> str:
         """One sentence for people."""
         checks = [f"{check.asset} {check.check} ({check.severity})" for check in self.failed_checks]
+        if not self.run_id:
+            return f"{self.kind}: {'; '.join(self.errors)}"
         said = [*self.errors, *([f"failed checks: {', '.join(checks)}"] if checks else [])]
         return f"{self.job} {self.kind.replace('_', ' ')} (run {self.run_id}): {'; '.join(said)}"
 
@@ -77,6 +88,46 @@ def failed_check_alert(context: dg.RunStatusSensorContext) -> dg.SkipReason | No
     return None
 
 
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Says which topics have had more than ALERT_LAG_MESSAGES unread messages for five minutes: in the log, "
+    "and to ALERT_WEBHOOK_URL where it is set. Once, and again every day.",
+)
+def lag_alert(context: dg.SensorEvaluationContext, kafka: KafkaResource, lakehouse: LakehouseResource) -> dg.SkipReason:
+    try:
+        backlogs, _ = find_backlogs(lakehouse.paths, kafka.settings)
+    except BROKER_ERRORS as error:
+        # How much waits there nobody knows; that it doesn't answer is for freshness_alert to say.
+        return dg.SkipReason(str(error))
+    return _tell_overdue(context, "lag", delays.of_topics(backlogs, Settings().alert_lag_messages), LAG_SECONDS)
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Says which messages and rows have waited for ALERT_FRESHNESS_MINUTES without any progress, or that no "
+    "broker has answered for so long: in the log, and to ALERT_WEBHOOK_URL where it is set. Once, and again every day.",
+)
+def freshness_alert(
+    context: dg.SensorEvaluationContext, kafka: KafkaResource, lakehouse: LakehouseResource
+) -> dg.SkipReason:
+    waiting = delays.of_lake(lakehouse.paths, kafka.settings)
+    return _tell_overdue(context, "freshness", waiting, Settings().alert_freshness_minutes * 60)
+
+
+def _tell_overdue(
+    context: dg.SensorEvaluationContext, kind: str, waiting: Sequence[delays.Delay], patience: float
+) -> dg.SkipReason:
+    """Sends one alert of what has waited for longer than `patience` seconds; the cursor has what the last tick saw."""
+    seen, overdue = delays.overdue(waiting, delays.loads(context.cursor), time.time(), patience)
+    context.update_cursor(delays.dumps(seen))
+    if overdue:
+        _send(context, Alert(kind, "", "", overdue, []))
+        return dg.SkipReason(f"an alert of {len(overdue)} delays was sent")
+    return dg.SkipReason(f"{len(waiting)} delays, none of which is due to be told" if waiting else "nothing waits")
+
+
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
     """The checks that did not pass in the run, in the order of their evaluation."""
     records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
@@ -104,7 +155,7 @@ def post(alert: Alert, url: str) -> str | None:
     return None if answer.ok else f"it answered {answer.status_code}"
 
 
-def _send(context: dg.RunStatusSensorContext, alert: Alert) -> None:
+def _send(context: dg.RunStatusSensorContext | dg.SensorEvaluationContext, alert: Alert) -> None:
     context.log.warning(alert.text)
     url = Settings().alert_webhook_url
     if url is None:
@@ -112,5 +163,5 @@ def _send(context: dg.RunStatusSensorContext, alert: Alert) -> None:
     problem = post(alert, url.get_secret_value())
     if problem is not None:
         context.log.warning(
-            f"the alert of run {alert.run_id} did not reach the webhook ({problem}): check ALERT_WEBHOOK_URL"
+            f"the alert {alert.kind} {alert.run_id} did not reach the webhook ({problem}): check ALERT_WEBHOOK_URL"
         )

@@ -37,6 +37,12 @@ QUARANTINES: Mapping[str, Table] = {
     if "reasons" in table.column_names
 }
 """The table of what each pipeline refused, by pipeline."""
+# By what the refused rows of a pipeline name their source: the topic, the table, the directory of the file.
+_REFUSED_SOURCES = {
+    "topic": "topic",
+    "table": '"table"',
+    "source_filename": "regexp_replace(source_filename, '/[^/]*$', '')",
+}
 WRITTEN_WITH: Mapping[Table, Sequence[Table]] = {QUARANTINE: tuple(BRONZE.values())}
 """The tables that are written with others, by the steps of these."""
 CHECKS: Mapping[Table, Sequence[Check]] = {
@@ -53,6 +59,11 @@ RULES: Mapping[Table, Sequence[Rule]] = {
 }
 # What checks read beside: how checks fared before, and what became of landed files.
 _READ_BY_CHECKS = {table.full_name: table for table in (EXPECTATIONS, FILES)}
+
+
+def refused_source(table: Table) -> str:
+    """What names the source of a quarantine table's rows, as SQL: the topic, the table, the directory of the file."""
+    return next((sql for name, sql in _REFUSED_SOURCES.items() if name in table.column_names), f"'{table.full_name}'")
 
 
 def find_table(full_name: str) -> Table:

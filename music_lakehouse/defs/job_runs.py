@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -50,6 +51,26 @@ def ended_runs(instance: dg.DagsterInstance, job: str) -> list[EndedRun]:
     """The last runs of the whole job that have ended, the newest first."""
     records = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=ENDED), limit=RUNS_LOOKED_AT)
     return [_ended(instance, record) for record in records if not record.dagster_run.asset_selection]
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The newest run of a job: its state, such as SUCCESS or STARTED, and when it began and ended (epoch seconds)."""
+
+    job: str
+    state: str
+    started: float | None
+    ended: float | None
+
+
+def last_runs(instance: dg.DagsterInstance, jobs: Iterable[str]) -> list[LastRun]:
+    """The newest run of each of the jobs that ever ran."""
+    found = [instance.get_run_records(dg.RunsFilter(job_name=job), limit=1) for job in jobs]
+    return [
+        LastRun(record.dagster_run.job_name, record.dagster_run.status.value, record.start_time, record.end_time)
+        for records in found
+        for record in records
+    ]
 
 
 def request_run(instance: dg.DagsterInstance, job: str, tags: Mapping[str, str]) -> dg.RunRequest:

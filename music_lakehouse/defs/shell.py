@@ -15,7 +15,7 @@ from music_lakehouse.lakehouse.checks import Outcome, evaluate
 from music_lakehouse.lakehouse.database import DatabaseError
 from music_lakehouse.lakehouse.errors import explained
 from music_lakehouse.lakehouse.expectations import RuleResult, record_results
-from music_lakehouse.lakehouse.kafka import BrokerUnavailableError
+from music_lakehouse.lakehouse.kafka_access import BrokerAccessError, BrokerUnavailableError
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.locks import LakeLockedError
 from music_lakehouse.lakehouse.remote_spark import SparkUnavailableError
@@ -36,10 +36,14 @@ def column_schema(columns: Sequence[Column]) -> dg.TableSchema:
     """The columns as Dagster shows them, personal data marked."""
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(column.name, column.type, description=column.comment, tags={"pii": ""} if column.pii else {})
+            dg.TableColumn(column.name, column.type, description=column.comment, tags=_tags(column))
             for column in columns
         ]
     )
+
+
+def _tags(column: Column) -> dict[str, str]:
+    return {**({"pii": ""} if column.pii else {}), **({"pseudonym": ""} if column.pseudonym else {})}
 
 
 def asset_spec(
@@ -176,8 +180,8 @@ def retried(body: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
             yield from body(context, **resources)
         except Exception as error:
             brokers = resources["kafka"].bootstrap_servers if "kafka" in resources else ""
-            # What a database says is told by its own error, without its secrets.
-            own = isinstance(error, (*PASSING_ERRORS, DatabaseError))
+            # What brokers and databases say is told by their own errors, without secrets.
+            own = isinstance(error, (*PASSING_ERRORS, BrokerAccessError, DatabaseError))
             known = None if own else explained(error, lake_root=resources["lakehouse"].root, brokers=brokers)
             cause = known or error
             if isinstance(cause, PASSING_ERRORS) or (isinstance(cause, DatabaseError) and cause.retriable):

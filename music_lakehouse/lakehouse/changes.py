@@ -239,7 +239,5 @@ def _commits_behind(
         return None
     commits = delta.commits_after(found, known.version, state.version)
     oldest_wanted = datetime.now(timezone.utc) - FEED_RETENTION
-    reaches = commits is not None and all(
-        datetime.fromtimestamp(commit["timestamp"] / 1000, timezone.utc) > oldest_wanted for commit in commits
-    )
+    reaches = commits is not None and all(delta.committed_at(commit) > oldest_wanted for commit in commits)
     return commits if reaches else None

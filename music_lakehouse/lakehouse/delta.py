@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +46,10 @@ def dataset(table: DeltaTable, uri: str, *, pruned_by: list[tuple[str, str, Any]
     """
     # delta-rs's own file system is in Python. Arrow's threads, which read ahead and close files, wait for Python's lock
     # then, with a lock of Arrow's held for which whoever has Python's may be waiting: so a query hung now and then.
-    return table.to_pyarrow_dataset(filesystem=_file_system(uri), file_pruning_predicate=pruned_by)
+    return table.to_pyarrow_dataset(filesystem=file_system(uri), file_pruning_predicate=pruned_by)
 
 
-def _file_system(uri: str) -> SubTreeFileSystem | None:
+def file_system(uri: str) -> SubTreeFileSystem | None:
     """Arrow's own file system, of which the URI is the root, with the settings of the `AWS_…` variables; None where
     Arrow and delta-rs don't take the same settings."""
     from pyarrow.fs import FileSystem, LocalFileSystem, SubTreeFileSystem
@@ -96,6 +97,16 @@ def state_of(table: DeltaTable) -> TableState:
     return TableState(str(table.metadata().id), table.version())
 
 
+def committed_at(commit: Mapping[str, Any]) -> datetime:
+    """When a commit was made, UTC."""
+    return datetime.fromtimestamp(commit["timestamp"] / 1000, timezone.utc)
+
+
+def written_at(table: DeltaTable) -> datetime | None:
+    """When the last commit was made, UTC; None where the table was only made."""
+    return committed_at(table.history(1)[0]) if table.version() else None
+
+
 def commits_after(table: DeltaTable, since: int, version: int) -> list[dict[str, Any]] | None:
     """What the log says of the commits after the version `since`, up to `version`; None where it lacks any of them."""
     if since >= version:
@@ -103,6 +114,16 @@ def commits_after(table: DeltaTable, since: int, version: int) -> list[dict[str,
     entries = table.history(table.version() - since)
     commits = [entry for entry in entries if since < entry["version"] <= version]
     return commits if len(commits) == version - since else None
+
+
+def has_changed(table: DeltaTable, since: TableState) -> bool:
+    """Whether the table's rows may be others than in that state: it was made anew, has commits with rows since, or its
+    log doesn't say."""
+    now = state_of(table)
+    if now == since:
+        return False
+    commits = commits_after(table, since.version, now.version) if now.table_id == since.table_id else None
+    return commits is None or any(rows_of(commit) != 0 for commit in commits)
 
 
 def is_append(commit: Mapping[str, Any]) -> bool:
@@ -156,11 +177,19 @@ def may_overlap(table: DeltaTable | None, name: str, ranges: Iterable[tuple[int,
 
 def greatest(table: DeltaTable | None, name: str) -> Any:
     """The greatest value of a column over all files, from the log's statistics; None where the table is empty."""
-    if table is None:
-        return None
-    actions = table.get_add_actions(flatten=True)
-    column = next((c for c in (f"max.{name}", f"partition.{name}") if c in actions.schema.names), None)
-    if actions.num_rows == 0 or column is None:
-        return None
-    values = [value for value in actions[column].to_pylist() if value is not None]
-    return max(values, default=None)
+    return max(_of_files(table, name, "max"), default=None)
+
+
+def least(table: DeltaTable | None, name: str) -> Any:
+    """The least value of a column over all files, from the log's statistics; None where the table is empty."""
+    return min(_of_files(table, name, "min"), default=None)
+
+
+def _of_files(table: DeltaTable | None, name: str, statistic: str) -> list[Any]:
+    """What the log's statistics have of a column, or its value where it is one of the partitions, by file."""
+    actions = None if table is None else table.get_add_actions(flatten=True)
+    names = (f"{statistic}.{name}", f"partition.{name}")
+    column = None if actions is None else next((c for c in names if c in actions.schema.names), None)
+    if actions is None or column is None:
+        return []
+    return [value for value in actions[column].to_pylist() if value is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from music_lakehouse.lakehouse.kafka import BrokerUnavailableError
+from music_lakehouse.lakehouse.kafka_access import BrokerUnavailableError, access_error
 
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|os error 28|Errno 28", re.IGNORECASE)
 _NOT_WRITABLE = re.compile(
@@ -16,6 +16,10 @@ _NOT_WRITABLE = re.compile(
 _BROKER_GONE = re.compile(
     r"org\.apache\.kafka\.common\.errors\.(?:TimeoutException|DisconnectException|NetworkException)"
     r"|No resolvable bootstrap urls|Cannot fetch record for offset|Bootstrap broker .* disconnected"
+)
+_BROKER_REFUSES = re.compile(
+    r"(?:Sasl|Ssl)AuthenticationException|SaslAuthentication|UnsupportedSaslMechanismException|SSLHandshakeException"
+    r"|org\.apache\.kafka\.common\.errors\.InvalidConfigurationException|Failed to load (?:PEM )?SSL (?:key|trust)store"
 )
 _SPARK_GONE = re.compile(
     r"Answer from Java side is empty|Error while sending or receiving|An error occurred while trying to connect to the "
@@ -36,7 +40,8 @@ class SparkLostError(RuntimeError):
 
 def explained(error: BaseException, *, lake_root: str, brokers: str) -> Exception | None:
     """The error in words, where it says that the disk is full or not writable (StorageError), that no broker answers
-    (BrokerUnavailableError), or that Spark's process is gone (SparkLostError); otherwise None."""
+    (BrokerUnavailableError) or one refuses us (BrokerAccessError), or that Spark's process is gone (SparkLostError);
+    otherwise None."""
     chain = list(_chain(error))
     text = "\n".join(str(one) for one in chain)
     if _DISK_FULL.search(text):
@@ -49,6 +54,8 @@ def explained(error: BaseException, *, lake_root: str, brokers: str) -> Exceptio
             f"the lake {lake_root} cannot be written ({_detail(text, _NOT_WRITABLE)}): let this user write there, then "
             "run again; the tables are whole"
         )
+    if _BROKER_REFUSES.search(text):
+        return access_error(brokers, _detail(text, _BROKER_REFUSES))
     if _BROKER_GONE.search(text):
         return BrokerUnavailableError(
             f"the Kafka broker at {brokers} went away while it was read ({_detail(text, _BROKER_GONE)}): start it; "

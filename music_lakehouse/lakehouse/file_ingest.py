@@ -30,7 +30,7 @@ from music_lakehouse.lakehouse.tables import Column, Table
 
 RESCUED, ROW_NUMBER, SOURCE_FILE, DATE_ADDED = "_rescued_data", "row_number", "source_filename", "date_added"
 FILE_COLUMNS = (
-    Column(RESCUED, "STRING", "what of the row doesn't fit its columns, as it stands in the file"),
+    Column(RESCUED, "STRING", "what of the row doesn't fit its columns, as it stands in the file", pii=True),
     Column(SOURCE_FILE, "STRING", "the file, below LANDING_ROOT"),
     Column(ROW_NUMBER, "BIGINT", "the row's place in the file, from 1"),
     Column(DATE_ADDED, "TIMESTAMP", "when the file landed: its modification time, UTC"),

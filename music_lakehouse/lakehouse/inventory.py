@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyarrow.fs import PyFileSystem
+    from pyarrow.fs import FileSystem
 
 LAYERS = ("raw", "bronze", "silver", "gold", "metrics")
 
@@ -51,7 +51,7 @@ def figures(uri: str) -> Figures | None:
         size=sum(sizes),
         files=len(sizes),
         version=table.version(),
-        changed=datetime.fromtimestamp(last["timestamp"] / 1000, timezone.utc),
+        changed=delta.committed_at(last),
         operation=str(last.get("operation", "")),
     )
 
@@ -72,14 +72,18 @@ def remove_directories(root: str, directories: Iterable[str]) -> None:
             files.delete_dir(directory)
 
 
-def store(root: str) -> PyFileSystem:
-    """The lake's object store as a file system whose root is the lake's."""
+def store(root: str) -> FileSystem:
+    """The lake's object store, or disk, as a file system whose root is the lake's.
+
+    In S3 it is Arrow's own: Spark keeps directories there as objects without content, which that of delta-rs takes for
+    files and can't remove.
+    """
     from deltalake.fs import DeltaStorageHandler
     from pyarrow.fs import PyFileSystem
 
     from music_lakehouse.lakehouse import delta
 
-    return PyFileSystem(DeltaStorageHandler(delta.native_uri(root), delta.storage_options()))
+    return delta.file_system(root) or PyFileSystem(DeltaStorageHandler(delta.native_uri(root), delta.storage_options()))
 
 
 def _on_disk(root: str) -> list[str]:
@@ -87,19 +91,19 @@ def _on_disk(root: str) -> list[str]:
 
 
 def _in_store(root: str) -> list[str]:
-    from deltalake.exceptions import TableNotFoundError
-    from pyarrow.fs import FileSelector, FileType
+    from pyarrow.fs import FileSelector, FileType, SubTreeFileSystem
 
-    try:
-        files = store(root)
-    except TableNotFoundError:
-        return []
+    files = store(root)
 
     def directories(path: str) -> list[str]:
         infos = files.get_file_info(FileSelector(path, allow_not_found=True))
         return [info.path for info in infos if info.type == FileType.Directory]
 
     layers = [layer for layer in directories("") if not layer.startswith(("_", "."))]
+    if not layers and isinstance(files, SubTreeFileSystem):
+        bucket = files.base_path.strip("/").split("/")[0]
+        if files.base_fs.get_file_info(bucket).type == FileType.NotFound:
+            raise FileNotFoundError(f"there is no bucket {bucket} for the lake {root}: make it, or set LAKEHOUSE_ROOT")
     tables = [table for layer in layers for table in directories(layer)]
     logs = files.get_file_info([f"{table}/_delta_log" for table in tables])
     return [

@@ -1,4 +1,4 @@
-"""What a Kafka broker holds of a topic, asked without Spark: its identity and its offsets; and how clients log in."""
+"""What a Kafka broker holds of a topic, asked without Spark: its identity and its offsets."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import TimeoutError as NoAnswerError
 from dataclasses import dataclass
-from typing import Any
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from confluent_kafka.error import KafkaError
 
+from music_lakehouse.lakehouse.kafka_access import open_admin, unavailable
 from music_lakehouse.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
@@ -32,10 +32,6 @@ LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
 
 
-class BrokerUnavailableError(RuntimeError):
-    """No broker answered in time."""
-
-
 class TopicMissingError(RuntimeError):
     """The broker doesn't know the topic."""
 
@@ -54,59 +50,19 @@ class Topic:
         return {partition: end for partition, (_, end) in self.offsets.items()}
 
 
-def client_config(settings: Settings) -> dict[str, Any]:
-    """librdkafka's settings for these brokers."""
-    config: dict[str, Any] = {
-        "bootstrap.servers": settings.kafka_bootstrap_servers,
-        "security.protocol": settings.kafka_security_protocol,
-        "log_level": 0,
-    }
-    if settings.kafka_sasl_mechanism:
-        config["sasl.mechanism"] = settings.kafka_sasl_mechanism
-        config["sasl.username"] = settings.kafka_sasl_username
-        config["sasl.password"] = _secret(settings)
-    if settings.kafka_ssl_ca_location:
-        config["ssl.ca.location"] = str(settings.kafka_ssl_ca_location)
-    return config
-
-
-def spark_options(settings: Settings) -> dict[str, str]:
-    """The same for Spark's Kafka source. Read committed: messages of aborted transactions are never seen."""
-    options = {
-        "kafka.bootstrap.servers": settings.kafka_bootstrap_servers,
-        "kafka.security.protocol": settings.kafka_security_protocol,
-        "kafka.isolation.level": "read_committed",
-        # A broker that is gone is said within a minute; the defaults are two, and three for offsets.
-        "kafka.request.timeout.ms": "10000",
-        "kafka.default.api.timeout.ms": "15000",
-        "kafkaConsumer.pollTimeoutMs": "30000",
-    }
-    if settings.kafka_sasl_mechanism:
-        scram = settings.kafka_sasl_mechanism.startswith("SCRAM")
-        module = "scram.ScramLoginModule" if scram else "plain.PlainLoginModule"
-        options["kafka.sasl.mechanism"] = settings.kafka_sasl_mechanism
-        options["kafka.sasl.jaas.config"] = (
-            f"org.apache.kafka.common.security.{module} required "
-            f'username="{settings.kafka_sasl_username}" password="{_secret(settings)}";'
-        )
-    if settings.kafka_ssl_ca_location:
-        options["kafka.ssl.truststore.type"] = "PEM"
-        options["kafka.ssl.truststore.location"] = str(settings.kafka_ssl_ca_location)
-    return options
-
-
 def describe_topics(
     settings: Settings, names: Iterable[str], *, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> dict[str, Topic]:
     """The named topics by name, without those that don't exist. Their ends are those of committed messages: behind them
     may be messages of a transaction that is still open.
 
-    Raises BrokerUnavailableError where no broker has told all of it within `timeout_seconds`.
+    Raises BrokerUnavailableError where no broker has told all of it within `timeout_seconds`, BrokerAccessError where
+    one refuses us.
     """
     deadline = time.monotonic() + timeout_seconds
-    admin = AdminClient(client_config(settings))
+    admin, cluster = open_admin(settings, deadline)
+    known = cluster.topics
     try:
-        known = admin.list_topics(timeout=timeout_seconds).topics
         partitions = {name: sorted(known[name].partitions) for name in names if name in known}
         if not partitions:
             return {}
@@ -116,7 +72,7 @@ def describe_topics(
         first = _offsets(admin, places, EARLIEST, deadline)
         end = _offsets(admin, places, LATEST, deadline)
     except (KafkaException, NoAnswerError) as error:
-        raise _unavailable(settings, error) from error
+        raise unavailable(settings, error) from error
     return {
         name: Topic(name, ids[name], {p: (first[name, p][0], end[name, p][0]) for p in partitions[name]})
         for name in partitions
@@ -126,26 +82,23 @@ def describe_topics(
 def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int = 2) -> list[str]:
     """Create the topics that are missing, and return their names.
 
-    Raises TopicMissingError where the broker doesn't let us create one, BrokerUnavailableError where none answers.
+    Raises TopicMissingError where the broker doesn't let us create one, BrokerUnavailableError where none answers,
+    BrokerAccessError where one refuses us.
     """
-    admin = AdminClient(client_config(settings))
-    try:
-        known = set(admin.list_topics(timeout=TIMEOUT_SECONDS).topics)
-    except KafkaException as error:
-        raise _unavailable(settings, error) from error
-    missing = [name for name in names if name not in known]
+    admin, cluster = open_admin(settings, time.monotonic() + TIMEOUT_SECONDS)
+    missing = [name for name in names if name not in cluster.topics]
     if not missing:
         return []
     for name, future in admin.create_topics([NewTopic(n, num_partitions=partitions) for n in missing]).items():
         try:
             future.result(TIMEOUT_SECONDS)
         except NoAnswerError as error:
-            raise _unavailable(settings, error) from error
+            raise unavailable(settings, error) from error
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue
             if error.args[0].code() in NO_ANSWER:
-                raise _unavailable(settings, error) from error
+                raise unavailable(settings, error) from error
             raise TopicMissingError(
                 f"topic {name} does not exist on {settings.kafka_bootstrap_servers} and could not be created "
                 f"({error.args[0].str()}): create it, or set KAFKA_TOPIC_PREFIX"
@@ -156,14 +109,15 @@ def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int =
 def newest_message_time(settings: Settings, topic: Topic) -> int | None:
     """The greatest of Kafka's times (epoch milliseconds) of the topic's messages; None where it is empty.
 
-    Raises BrokerUnavailableError where no broker answers within five seconds.
+    Raises BrokerUnavailableError where no broker answers within five seconds, BrokerAccessError where one refuses us.
     """
-    admin = AdminClient(client_config(settings))
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    admin, _ = open_admin(settings, deadline)
     places = [TopicPartition(topic.name, partition) for partition in topic.offsets]
     try:
-        newest = _offsets(admin, places, NEWEST, time.monotonic() + TIMEOUT_SECONDS)
+        newest = _offsets(admin, places, NEWEST, deadline)
     except (KafkaException, NoAnswerError) as error:
-        raise _unavailable(settings, error) from error
+        raise unavailable(settings, error) from error
     return max((sent for offset, sent in newest.values() if offset >= 0), default=None)
 
 
@@ -187,15 +141,3 @@ def _offsets(
 
 def _left(deadline: float) -> float:
     return max(0.1, deadline - time.monotonic())
-
-
-def _unavailable(settings: Settings, error: KafkaException | NoAnswerError) -> BrokerUnavailableError:
-    why = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
-    return BrokerUnavailableError(
-        f"no Kafka broker answers at {settings.kafka_bootstrap_servers} ({why}): start it "
-        "(`music-lakehouse broker start` starts the embedded one), or set KAFKA_BOOTSTRAP_SERVERS"
-    )
-
-
-def _secret(settings: Settings) -> str:
-    return settings.kafka_sasl_password.get_secret_value() if settings.kafka_sasl_password else ""

@@ -9,16 +9,17 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from music_lakehouse.lakehouse import kafka, kafka_positions
+from music_lakehouse.lakehouse import delta, kafka, kafka_access, kafka_positions
 from music_lakehouse.lakehouse.lake import Lake, conform
+from music_lakehouse.lakehouse.stream_figures import MicroBatch
 from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse.settings import Settings
 
 RAW_COLUMNS = (
-    Column("value", "STRING", "the message as text; null for a tombstone, and where it is not UTF-8"),
-    Column("value_bytes", "BINARY", "the message where it is not UTF-8"),
-    Column("key", "BINARY", "the message's key"),
+    Column("value", "STRING", "the message as text; null for a tombstone, and where it is not UTF-8", pii=True),
+    Column("value_bytes", "BINARY", "the message where it is not UTF-8", pii=True),
+    Column("key", "BINARY", "the message's key", pii=True),
     Column("kafka_timestamp", "TIMESTAMP", "Kafka's time of the message, UTC"),
     Column("kafka_topic", "STRING", "the topic's name"),
     Column("kafka_topic_id", "STRING", "the broker's id of the topic"),
@@ -30,13 +31,15 @@ RAW_COLUMNS = (
 
 @dataclass(frozen=True)
 class Ingested:
-    """What was read of one topic: rows, and by partition the offsets from (inclusive) and to (exclusive)."""
+    """What was read of one topic: rows, by partition the offsets from (inclusive) and to (exclusive), and the query's
+    micro-batches, which whoever ran it records."""
 
     rows: int
     batches: int
     seconds: float
     start_offsets: dict[int, int]
     end_offsets: dict[int, int]
+    micro_batches: tuple[MicroBatch, ...] = ()
 
 
 def raw_rows(messages: DataFrame, topic_id: str) -> DataFrame:
@@ -76,10 +79,10 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
         kafka_positions.record_read_up_to(lake, table, topic, starts)
     if starts == topic.end_offsets:
         return Ingested(0, 0, 0.0, starts, topic.end_offsets)
-    before = lake.rows(table)
+    before, written = lake.rows(table), delta.written_at(lake.present(table))
     messages = (
         lake.spark.readStream.format("kafka")
-        .options(**kafka.spark_options(settings))
+        .options(**kafka_access.spark_options(settings))
         .option("subscribe", topic.name)
         .option("startingOffsets", json.dumps({topic.name: {str(p): offset for p, offset in starts.items()}}))
         .option("failOnDataLoss", "true")
@@ -102,11 +105,13 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
         raise
     ends = {int(p): offset for end in report.end_offsets for p, offset in end[topic.name].items()} or starts
     kafka_positions.record_read_up_to(lake, table, topic, ends)
-    return Ingested(lake.rows(table) - before, report.batches, report.seconds, starts, ends)
+    batches = tuple(batch.arrived_since(written) for batch in report.batches)
+    return Ingested(lake.rows(table) - before, len(batches), report.seconds, starts, ends, batches)
 
 
 def _look_again(lake: Lake, settings: Settings, topic: kafka.Topic, table: Table, error: Exception) -> None:
-    """Raise BrokerUnavailableError, TopicMissingError or MessagesLostError where that is what ended the query."""
+    """Raise BrokerUnavailableError, BrokerAccessError, TopicMissingError or MessagesLostError where that is what ended
+    the query."""
     now = kafka.describe_topics(settings, [topic.name])
     if topic.name not in now:
         raise kafka.TopicMissingError(f"topic {topic.name} was deleted while it was read: run again") from error

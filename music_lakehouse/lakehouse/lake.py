@@ -33,10 +33,11 @@ SMALL_CHANGE = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }
-LARGE_CHANGE = {
+LARGE_CHANGE: dict[str, str | None] = {
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
-    "spark.sql.files.minPartitionNum": str(os.cpu_count() or 2),
+    # Not set: as many as there are cores, here or in a cluster.
+    "spark.sql.files.minPartitionNum": None,
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
     # A row that changes has its file written anew.
@@ -161,8 +162,12 @@ class Lake(LakePaths):
         every stage, and not compiled.
         """
         self.small = rows is not None and rows <= MOST_ROWS_OF_A_SMALL_CHANGE
-        for name, value in (SMALL_CHANGE if self.small else LARGE_CHANGE).items():
-            self.spark.conf.set(name, value if self.small else self.settings.get(name, value))
+        wanted: Mapping[str, Any] = SMALL_CHANGE if self.small else {**LARGE_CHANGE, **self.settings}
+        for name in LARGE_CHANGE:
+            if wanted.get(name) is not None:
+                self.spark.conf.set(name, wanted[name])
+            elif not self.small:
+                self.spark.conf.unset(name)
 
     def pool(self, threads: int) -> ThreadPoolExecutor:
         """Threads for work on this lake; `join` waits for them."""

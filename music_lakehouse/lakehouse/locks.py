@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from music_lakehouse.lakehouse.delta import native_uri
 from music_lakehouse.lakehouse.remote_spark import RemoteSession, SessionNotEndedError
 
 HEARTBEAT_SECONDS = 20.0
@@ -76,7 +77,8 @@ class LakeLock:
     """The lock of the lake at `root`, held by this process for one run at a time.
 
     On a local disk it lies in the lake, as `_lock`. For a lake in an object store it lies on this host only, beside
-    Dagster's instance or in the temporary directory: there, Delta's own commits guard against other hosts.
+    Dagster's instance or in the temporary directory, and holds off no other host: in S3, Spark's commits of two hosts
+    can overwrite each other.
     """
 
     def __init__(self, root: str) -> None:
@@ -213,7 +215,7 @@ def lock_file(root: str) -> Path:
     if "://" not in root:
         return Path(root) / "_lock"
     home = Path(os.environ.get("DAGSTER_HOME", os.environ.get("TMPDIR", "/tmp")))
-    return home / f"lake-{sha256(root.encode()).hexdigest()[:16]}_lock"
+    return home / f"lake-{sha256(native_uri(root).encode()).hexdigest()[:16]}_lock"
 
 
 def _boot() -> str:

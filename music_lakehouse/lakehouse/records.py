@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from threading import RLock
 from typing import Any
 
@@ -49,6 +50,18 @@ def replace_records(lake: LakePaths, table: Table, rows: Sequence[Record], *, pa
     with _WRITING:
         predicate = "{} = '{}'".format(table.partition_by[0], partition.replace("'", "''"))
         _write(lake, table, rows, replace=predicate)
+
+
+def remove_records(lake: LakePaths, table: Table, column: str, *, before: datetime) -> bool:
+    """Remove the rows whose time in the column lies before the moment, in one commit; none where there are no such
+    rows. Says whether there were any."""
+    with _WRITING:
+        found = lake.open(table)
+        oldest = delta.least(found, column)
+        if found is None or oldest is None or oldest >= before:
+            return False
+        found.delete(f"{column} < '{before.isoformat()}'")
+        return True
 
 
 def _write(lake: LakePaths, table: Table, rows: Sequence[Record], *, replace: str | None = None) -> None:

@@ -76,13 +76,23 @@ class RemoteSession:
             session.client.close()
 
     def _url(self) -> str:
-        """The server's URL, as the settings have it where they mean the same server: it may hold a token."""
-        known = Settings().spark_remote
-        url = known if known and endpoint(known) == (self.host, self.port) else f"sc://{self.host}:{self.port}"
-        base, _, parameters = url.partition("/;")
+        """The server's URL with this session."""
+        base, _, parameters = with_secrets(f"sc://{self.host}:{self.port}").partition("/;")
         given = [one for one in parameters.split(";") if one and one.split("=")[0] not in ("session_id", "user_id")]
         own = [f"session_id={self.session_id}", *([f"user_id={self.user_id}"] if self.user_id else [])]
         return f"{base.rstrip('/')}/;" + ";".join([*given, *own])
+
+
+def without_secrets(remote: str) -> str:
+    """`sc://host:port` of the URL: what else it has may be a token."""
+    host, port = endpoint(remote)
+    return f"sc://{host}:{port}"
+
+
+def with_secrets(remote: str) -> str:
+    """The URL as the settings have it, where they mean the same server."""
+    known = Settings().spark_remote
+    return known if known and endpoint(known) == endpoint(remote) else remote
 
 
 def endpoint(remote: str) -> tuple[str, int]:

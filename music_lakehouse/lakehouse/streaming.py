@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from pyarrow.fs import FileSelector
 from pyspark.sql.streaming import DataStreamWriter
+
+from music_lakehouse.lakehouse.inventory import remove_directories, store
+from music_lakehouse.lakehouse.stream_figures import MicroBatch, micro_batches, offsets
 
 
 @dataclass(frozen=True)
 class StreamReport:
     """What one query did: its micro-batches that had data, how long it took, and its sources' last end offsets."""
 
-    batches: int = 0
+    batches: tuple[MicroBatch, ...] = ()
     seconds: float = 0.0
     end_offsets: list[Any] = field(default_factory=list)
 
@@ -33,23 +35,20 @@ def drain(writer: DataStreamWriter, path: str | None = None) -> StreamReport:
         progress = [json.loads(p.json) if hasattr(p, "json") else p for p in query.recentProgress]
     finally:
         query.stop()
-    with_data = [p for p in progress if p.get("numInputRows")]
-    ends = [_offsets(source["endOffset"]) for source in progress[-1]["sources"]] if progress else []
-    return StreamReport(len(with_data), time.monotonic() - started, ends)
+    ends = [offsets(source["endOffset"]) for source in progress[-1]["sources"]] if progress else []
+    return StreamReport(micro_batches(progress), time.monotonic() - started, ends)
 
 
 def without_damage(checkpoint: str) -> str:
-    """The checkpoint's path; where it is a local one that lacks its query's id or its offsets, it is removed first.
+    """The checkpoint's path; where it lacks its query's id or its offsets, it is removed first.
 
     Such a query would number its batches from 0 under the old id, which a Delta sink takes for batches that it has, or
     repeat its last batch under a new id, which the sink takes for a new one.
     """
-    directory = Path(checkpoint)
-    whole = (directory / "metadata").exists() and any(directory.glob("offsets/[0-9]*"))
-    if "://" not in checkpoint and directory.exists() and not whole:
-        shutil.rmtree(directory)
+    files = store(checkpoint)
+    begun = files.get_file_info(FileSelector("offsets", allow_not_found=True))
+    whole = files.get_file_info("metadata").is_file and any(info.base_name[0].isdigit() for info in begun)
+    if not whole:
+        parent, _, name = checkpoint.rpartition("/")
+        remove_directories(parent, [name])
     return checkpoint
-
-
-def _offsets(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value

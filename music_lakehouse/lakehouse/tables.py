@@ -33,13 +33,16 @@ CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
 class Column:
     """A column: its name, its Spark SQL type, and what a reader should know of it.
 
-    `sources` are the columns that it comes from, as layer.table.column.
+    `pii` marks what is, or may hold, personal data; `pseudonym` a number or key that stands for one person, or for what
+    one person did: masked views leave out the former and hash the latter. `sources` are the columns that it comes from,
+    as layer.table.column.
     """
 
     name: str
     type: str
     comment: str
     pii: bool = False
+    pseudonym: bool = False
     sources: tuple[str, ...] = ()
 
 

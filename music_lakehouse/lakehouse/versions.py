@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -45,7 +45,7 @@ def history(table: DeltaTable, *, limit: int | None = None) -> Iterator[Version]
     for entry in table.history(limit):
         yield Version(
             entry["version"],
-            datetime.fromtimestamp(entry["timestamp"] / 1000, timezone.utc),
+            delta.committed_at(entry),
             str(entry.get("operation", "")),
             delta.rows_of(entry),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from music_lakehouse.lakehouse.remote_spark import without_secrets
 from music_lakehouse.resources.database import CatalogueDatabase
 from music_lakehouse.resources.files import Landing, ReferenceFiles
 from music_lakehouse.resources.kafka import KafkaResource
@@ -14,7 +15,8 @@ from music_lakehouse.settings import Settings
 
 def build_resources(settings: Settings) -> dict[str, Any]:
     """Dagster resources by name; nothing is started or opened."""
-    spark = SparkResource(master=settings.spark_master, remote=settings.spark_remote)
+    remote = settings.spark_remote and without_secrets(settings.spark_remote)
+    spark = SparkResource(master=settings.spark_master, remote=remote, lake_root=settings.lake_uri)
     return {
         "spark": spark,
         "lakehouse": LakehouseResource(spark=spark, root=settings.lake_uri),

@@ -29,7 +29,7 @@ class KafkaResource(dg.ConfigurableResource):
     def topics(self, events: Iterable[str]) -> dict[str, kafka.Topic]:
         """The events' topics, by event, as the broker holds them now, created where they are missing.
 
-        Raises BrokerUnavailableError, or TopicMissingError where one may not be created.
+        Raises BrokerUnavailableError, BrokerAccessError, or TopicMissingError where one may not be created.
         """
         settings = self.settings
         names = {event: settings.topics[event] for event in events}

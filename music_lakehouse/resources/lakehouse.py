@@ -1,11 +1,12 @@
 """The lake of a run."""
 
+import logging
+
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.locks import LakeLock
-from music_lakehouse.lakehouse.remote_spark import SessionNotEndedError
 from music_lakehouse.resources.spark import SparkResource
 
 
@@ -41,7 +42,7 @@ class LakehouseResource(dg.ConfigurableResource):
         """The lake for writing. Raises LakeLockedError where another run holds it."""
         if self._lake is None:
             lock = self.hold()
-            lake = Lake(self.root, self.spark.spark_session, self.spark.spark_config)
+            lake = Lake(self.root, self.spark.spark_session, self.spark.large_change_settings)
             lock.add_children()
             if self.spark.remote_session is not None:
                 lock.add_session(self.spark.remote_session)
@@ -55,14 +56,22 @@ class LakehouseResource(dg.ConfigurableResource):
             # The session first, and then the threads that used it: as long as they live they may still commit.
             try:
                 if lake is not None:
-                    lake.release()
+                    _let_go(lake)
                 self.spark.close()
                 if lake is not None:
                     lake.join()
-            except SessionNotEndedError:
-                # It lapses with this process, and whoever takes it over ends the session first.
-                raise
             except BaseException:
-                lock.release()
+                # What a Spark Connect server was asked for may still be running: then the lock lapses with this
+                # process, and whoever takes it over ends the session first.
+                if self.spark.remote is None:
+                    lock.release()
                 raise
             lock.release()
+
+
+def _let_go(lake: Lake) -> None:
+    try:
+        lake.release()
+    except Exception as error:
+        # Spark is gone, and what it kept with it.
+        logging.getLogger(__name__).warning("what Spark kept for the run could not be let go: %s", error)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import dagster as dg
 import psutil
@@ -16,11 +18,14 @@ from pyspark.sql import SparkSession
 
 from music_lakehouse import jars
 from music_lakehouse.lakehouse.locks import spark_children
-from music_lakehouse.lakehouse.remote_spark import RemoteSession, limit_retries, require_server
+from music_lakehouse.lakehouse.masking import Masking
+from music_lakehouse.lakehouse.remote_spark import RemoteSession, limit_retries, require_server, with_secrets
 from music_lakehouse.lakehouse.sql_names import register_tables
+from music_lakehouse.resources import s3a
 from music_lakehouse.settings import Settings
 
 EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
+SHUFFLE_PARTITIONS = "spark.sql.shuffle.partitions"
 CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
@@ -48,8 +53,16 @@ class SparkResource(LazyPySparkResource):
         default_factory=dict, description="Spark settings that override the lake's own"
     )
     master: str = Field(default="local[*]", description="Spark master; not used where `remote` is set")
-    remote: str | None = Field(default=None, description="sc://host:port of a Spark Connect server; starts no JVM here")
+    remote: str | None = Field(
+        default=None,
+        description="sc://host:port of a Spark Connect server; starts no JVM here. What else its URL has, which may be "
+        "a token, is read from the environment at use",
+    )
+    lake_root: str | None = Field(
+        default=None, description="root of the lake: in S3, Spark gets what it reaches it by; default: the settings'"
+    )
     _made: bool = PrivateAttr(default=False)
+    _partitions: str = PrivateAttr(default="")
 
     @classmethod
     def _is_dagster_maintained(cls) -> bool:
@@ -63,16 +76,28 @@ class SparkResource(LazyPySparkResource):
         return cast(SparkSession, self._spark_session)
 
     @property
+    def large_change_settings(self) -> dict[str, Any]:
+        """What holds for large changes rather than the lake's own settings: what was chosen, and as many partitions as
+        there are cores here, or as the cluster is set to."""
+        self._init_session()
+        return {SHUFFLE_PARTITIONS: self._partitions, **self.spark_config}
+
+    @property
     def remote_session(self) -> RemoteSession | None:
         """What the session is to its Spark Connect server; None where there is no session, or one of our own."""
         if self.remote is None or self._spark_session is None:
             return None
         return RemoteSession.of(self._spark_session, self.remote)
 
-    def sql_session(self, root: str | None = None) -> SparkSession:
+    def sql_session(self, root: str | None = None, *, masked: bool = False) -> SparkSession:
         """The session with the tables of the lake at `root` (an absolute path or a URI; default: the settings') by
-        their names: for people who ask in SQL. It takes a fifth of a second a table, which no run has to wait for."""
-        register_tables(self.spark_session, root or Settings().lake_uri)
+        their names: for people who ask in SQL. It takes a fifth of a second a table, which no run has to wait for.
+        `masked` makes the names views without personal data."""
+        from music_lakehouse.defs.catalog import TABLES
+
+        settings = Settings()
+        masking = Masking.of(TABLES, settings.masking_key) if masked else None
+        register_tables(self.spark_session, root or settings.lake_uri, masking=masking)
         return self.spark_session
 
     def _init_session(self) -> None:
@@ -87,8 +112,11 @@ class SparkResource(LazyPySparkResource):
                 f"the Spark session at {self.remote or self.master} lacks Delta: stop the session made before in "
                 f"this process, or start the server with spark.sql.extensions={EXTENSION} and the jars of `make setup`"
             )
+        master = None if self.remote else session.conf.get("spark.master", self.master)
+        cores = cores_of(master)
+        self._partitions = str(cores) if cores else cast(str, session.conf.get(SHUFFLE_PARTITIONS))
         if active is not None:
-            for key, value in {**session_settings(), **self.spark_config}.items():
+            for key, value in {**session_settings(master), **self.spark_config}.items():
                 active.conf.set(key, value)
         self._spark_session = session
 
@@ -101,9 +129,11 @@ class SparkResource(LazyPySparkResource):
         return session
 
     def _builder(self) -> SparkSession.Builder:
-        settings = session_settings() if self.remote else {**session_settings(), **driver_settings()}
+        settings = session_settings(None if self.remote else self.master)
+        if not self.remote:
+            settings |= driver_settings(self.master, self.lake_root or Settings().lake_uri)
         builder = SparkSession.builder.appName("music_lakehouse")
-        builder = builder.remote(self.remote) if self.remote else builder.master(self.master)
+        builder = builder.remote(with_secrets(self.remote)) if self.remote else builder.master(self.master)
         for key, value in {**settings, **self.spark_config}.items():
             builder = builder.config(key, value)
         return builder
@@ -141,29 +171,42 @@ class SparkResource(LazyPySparkResource):
             logging.getLogger(__name__).warning("Spark could not be stopped (%s): its process was ended", error)
 
 
-def session_settings() -> dict[str, str]:
-    """Settings of a session, which a Spark Connect client may set too."""
-    return {
+def cores_of(master: str | None) -> int | None:
+    """How many cores a master on this machine uses, `local[2]` two; None of a cluster, which has settings of its own,
+    and where `master` is None, as of a Spark Connect server."""
+    local = re.fullmatch(r"local(?:\[(\d+|\*)(?:,.*)?\])?", master or "")
+    if local is None:
+        return None
+    return (os.cpu_count() or 2) if local[1] == "*" else int(local[1] or 1)
+
+
+def session_settings(master: str | None = "local[*]") -> dict[str, str]:
+    """Settings of a session, which a Spark Connect client, of which no master is known, may set too."""
+    settings = {
         "spark.sql.session.timeZone": "UTC",
         # Spark's default, INT96, has no statistics to prune by, and Arrow reads it in nanoseconds: to 2262 only.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         # JSON allows a name twice; the last one holds, as in from_json.
         "spark.sql.variant.allowDuplicateKeys": "true",
-        "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
         "spark.databricks.delta.snapshotPartitions": "1",
-        "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(os.cpu_count() or 2),
     }
+    cores = cores_of(master)
+    if cores is not None:
+        settings[SHUFFLE_PARTITIONS] = str(cores)
+        settings["spark.sql.sources.parallelPartitionDiscovery.parallelism"] = str(cores)
+    return settings
 
 
-def driver_settings() -> dict[str, str]:
-    """Settings with which a driver starts: the jars, Delta, memory, quiet logs, nothing listening beyond loopback."""
-    return {
-        "spark.jars": ",".join(str(jar) for jar in jars.spark_jars()),
+def driver_settings(master: str = "local[*]", lake_root: str = "") -> dict[str, str]:
+    """Settings with which a driver starts: the jars, Delta, memory, quiet logs; what it takes to reach a lake in S3. On
+    this machine nothing listens beyond loopback; executors of a cluster have to reach the driver."""
+    in_s3 = lake_root.startswith(s3a.SCHEME)
+    used = [*jars.spark_jars(), *(jars.s3_jars() if in_s3 else [])]
+    settings = {
+        "spark.jars": ",".join(str(jar) for jar in used),
         "spark.sql.extensions": EXTENSION,
         "spark.sql.catalog.spark_catalog": CATALOG,
         "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY", "2g"),
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
         "spark.ui.enabled": "false",
         # Where the lake is no table lies: by default Spark makes a directory where it was started.
         "spark.sql.warehouse.dir": gettempdir(),
@@ -173,8 +216,6 @@ def driver_settings() -> dict[str, str]:
         "spark.ui.retainedJobs": "10",
         "spark.ui.retainedStages": "10",
         "spark.ui.retainedTasks": "100",
-        # Every hash table takes a page at least; by default 64 MB of a heap of 2 GB, however few rows it holds.
-        "spark.buffer.pageSize": "2m",
         # A run has several hundred generated classes; at the default of 100 each run compiles them anew.
         "spark.sql.codegen.cache.maxEntries": "10000",
         "spark.ui.showConsoleProgress": "false",
@@ -184,3 +225,11 @@ def driver_settings() -> dict[str, str]:
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
         ),
     }
+    if cores_of(master) is not None:
+        # Every hash table takes a page at least; by default 64 MB of a heap of 2 GB, however few rows it holds.
+        settings["spark.buffer.pageSize"] = "2m"
+    if cores_of(master) is not None or urlsplit(master).hostname in ("127.0.0.1", "localhost"):
+        settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+    if in_s3:
+        settings |= s3a.s3a_settings()
+    return settings

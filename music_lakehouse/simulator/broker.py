@@ -237,7 +237,8 @@ class EmbeddedBroker:
         self._write_properties("format.properties", "log.new")
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         run = subprocess.run(
-            self._java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", "format.properties"),
+            self._java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", "format.properties")
+            + self._format_options(),
             cwd=self.data,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -257,7 +258,15 @@ class EmbeddedBroker:
             log_directory=log_directory,
             max_message_bytes=MAX_MESSAGE_BYTES,
         )
-        (self.data / name).write_text(text)
+        (self.data / name).write_text(self._secured(text))
+
+    def _secured(self, properties: str) -> str:
+        """The server's properties, with what a broker that asks its clients for more than their address adds."""
+        return properties
+
+    def _format_options(self) -> list[str]:
+        """Further options of the storage's format: users that such a broker knows from the start."""
+        return []
 
     def _java(self, *arguments: str) -> list[str]:
         broker_jars()

@@ -12,7 +12,8 @@ from typing import IO
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
 
-from music_lakehouse.lakehouse.kafka import client_config, ensure_topics
+from music_lakehouse.lakehouse.kafka import ensure_topics
+from music_lakehouse.lakehouse.kafka_access import client_config
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.messages import PROGRESS_EVERY, Message, Progress
 
@@ -31,8 +32,8 @@ def to_kafka(messages: Iterable[Message], settings: Settings, *, on_progress: Pr
     Without a key, so that partitions are chosen freely; the producer is idempotent, so that its retries neither double
     nor reorder. Kafka's timestamps are the time of sending. Topics that are missing are created. Memory is bounded; an
     interrupt still delivers what was sent before.
-    Raises BrokerUnavailableError (within five seconds), TopicMissingError, or DeliveryError where a message wasn't
-    acknowledged within 30 seconds or is too large.
+    Raises BrokerUnavailableError or BrokerAccessError (within five seconds), TopicMissingError, or DeliveryError where
+    a message wasn't acknowledged within 30 seconds or is too large.
     """
     topics = settings.topics
     ensure_topics(settings, topics.values())

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming import DataStreamWriter
 
-from music_lakehouse.lakehouse.kafka import spark_options
+from music_lakehouse.lakehouse.kafka_access import spark_options
 from music_lakehouse.settings import Settings
 
 _SCHEMA = (

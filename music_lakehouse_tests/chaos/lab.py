@@ -173,9 +173,11 @@ def kill_at(lab: Runs, fault: Fault) -> None:
 class FilesLab(Runs):
     """A lake and a landing directory of its own, and runs of `customers_pipeline`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, lake_root: str | None = None, master: str = "local[2]") -> None:
         settings = Settings(
-            lakehouse_root=str(directory / "lake"), landing_root=directory / "landing", spark_master="local[2]"
+            lakehouse_root=lake_root or str(directory / "lake"),
+            landing_root=directory / "landing",
+            spark_master=master,
         )
         super().__init__(directory, settings, "customers_pipeline")
 
@@ -186,19 +188,27 @@ class FilesLab(Runs):
 
     def compare(self) -> None:
         """Fail unless every table is what the oracle makes of the landed files."""
-        assert_customers_equal_oracle(self.root, self.settings.landing_root)
+        assert_customers_equal_oracle(self.lake.root, self.settings.landing_root)
 
 
 class Lab(Runs):
     """One lake in a directory of its own, with four topics of its own on a broker, and runs of `streaming_pipeline`."""
 
-    def __init__(self, directory: Path, bootstrap_servers: str, topic_prefix: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        bootstrap_servers: str,
+        topic_prefix: str,
+        *,
+        lake_root: str | None = None,
+        master: str = "local[2]",
+    ) -> None:
         settings = Settings(
-            lakehouse_root=str(directory / "lake"),
+            lakehouse_root=lake_root or str(directory / "lake"),
             reference_root=directory / "reference",
             kafka_bootstrap_servers=bootstrap_servers,
             kafka_topic_prefix=topic_prefix,
-            spark_master="local[2]",
+            spark_master=master,
         )
         super().__init__(directory, settings, "streaming_pipeline")
         # Kept, as futures end with their client.
@@ -256,4 +266,4 @@ class Lab(Runs):
         """Fail unless every table is what the oracle makes of the broker's messages, and of those that were read before
         the broker lost them."""
         messages = {(m.topic_id, m.partition, m.offset): m for m in [*(gone or []), *self.messages()]}
-        assert_lake_equals_oracle(self.root, messages.values(), self.settings.reference_root)
+        assert_lake_equals_oracle(self.lake.root, messages.values(), self.settings.reference_root)

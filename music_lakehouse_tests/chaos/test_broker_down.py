@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from music_lakehouse.defs import shell
-from music_lakehouse.lakehouse import kafka
+from music_lakehouse.lakehouse import kafka_access
 from music_lakehouse.lakehouse.streaming import StreamReport, drain
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker
@@ -26,7 +26,7 @@ PAGE_VIEWS = "raw.page_view_events"
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spark gives a broker up after seconds, not half a minute, and the first retry is soon."""
-    patient = kafka.spark_options
+    patient = kafka_access.spark_options
     haste = {
         "kafka.request.timeout.ms": "2000",
         "kafka.default.api.timeout.ms": "3000",
@@ -36,7 +36,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     def impatient(settings: Settings) -> dict[str, str]:
         return {**patient(settings), **haste}
 
-    monkeypatch.setattr(kafka, "spark_options", impatient)
+    monkeypatch.setattr(kafka_access, "spark_options", impatient)
     monkeypatch.setattr(shell, "FIRST_RETRY_SECONDS", 2.0)
 
 

@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 from pyspark.sql import SparkSession
 
+from music_lakehouse.dashboard.report import PATH
 from music_lakehouse.defs.catalog import LANDED_PIPELINES, TABLES
 from music_lakehouse.defs.catalogue.assets import SOURCES as CATALOGUE
 from music_lakehouse.defs.customers.assets import SOURCES as CUSTOMERS
@@ -48,6 +49,9 @@ def answered(place: Path, answer: str) -> tuple[int, str]:
 def test_reset_removes_tables_and_checkpoints_and_leaves_what_is_not_its_own(command: Command, lake: Path) -> None:
     (lake / "_checkpoints" / "raw.listen_events" / "1").mkdir(parents=True)
     (lake / "gold" / "notes.txt").write_text("mine")
+    report = lake / PATH
+    report.parent.mkdir()
+    report.write_text("what was listened to")
 
     ran = command("reset", "--yes")
 

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -21,41 +17,10 @@ from music_lakehouse.lakehouse.locks import current_holder
 from music_lakehouse.settings import TOPICS
 from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse_tests.cli.conftest import Ran
+from music_lakehouse_tests.cli.place import Place
 
 # A run of the pipeline in a new process, on a machine that is busy.
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.thorough]
-
-REPOSITORY = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Place:
-    """A directory with settings of its own, in which command lines run as processes: the code location reads the
-    settings when it is loaded."""
-
-    directory: Path
-    settings: dict[str, str]
-
-    @property
-    def lake(self) -> Path:
-        return self.directory / "data" / "lakehouse"
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "DAGSTER_"))}
-        return subprocess.Popen(
-            [sys.executable, "-m", "music_lakehouse.cli.main", *arguments],
-            cwd=self.directory,
-            env={**kept, "PYTHONPATH": str(REPOSITORY), "SPARK_MASTER": "local[2]", **self.settings},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: str) -> Ran:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=1000)
-        return Ran(process.returncode, out, err)
 
 
 @pytest.fixture(scope="module")

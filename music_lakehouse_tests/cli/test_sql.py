@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -213,3 +214,71 @@ def test_rows_that_a_deletion_vector_hides_are_not_seen(command: Command, place:
     assert (
         rows("SELECT firstname, seen FROM gold.marked WHERE id = 1") == "firstName,seen\nn1,1970-01-01T00:00:00.001Z\n"
     )
+
+
+NAMES = ("Zoë", "Ann")
+
+
+@pytest.mark.usefixtures("lake")
+def test_masked_it_shows_no_personal_data_and_people_are_told_apart(command: Command) -> None:
+    statement = "SELECT * FROM silver.dim_users JOIN gold.fact_streams USING (userId) ORDER BY event_id"
+    ran = command("sql", "--masked", statement, "--format", "json")
+    rows = [json.loads(line) for line in ran.out.splitlines()]
+
+    assert ran.code == 0
+    assert [row["firstName"] for row in rows] == [None] * 4
+    assert not any(name in ran.out for name in NAMES)
+    assert len({row["userId"] for row in rows}) == 3
+    assert all(len(row["userId"]) == len(row["event_id"]) == 64 for row in rows)
+    assert {row["date_part"] for row in rows} == {"2024-01-15", "2024-01-16"}
+
+
+@pytest.mark.usefixtures("lake")
+def test_pseudonyms_stay_the_same_with_a_key_and_else_do_not(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown() -> str:
+        return command("sql", "--masked", "SELECT userId FROM silver.dim_users ORDER BY 1", "--format", "csv").out
+
+    assert shown() != shown()
+    monkeypatch.setenv("MASKING_KEY", "it's a key")
+    assert shown() == shown()
+    assert set(shown().split()[1:]) == {sha256(f"it's a key|{user}".encode()).hexdigest() for user in (1, 2, 3)}
+
+
+@pytest.mark.usefixtures("lake")
+def test_masked_there_are_declared_tables_only_and_no_way_round_by_a_name(command: Command) -> None:
+    assert command("sql", "--masked", "SHOW TABLES").out.split()[2:] == ["silver.dim_users", "gold.fact_streams"]
+    for statement in ("SELECT * FROM metrics.positions", 'SELECT * FROM "silver.dim_users"'):
+        ran = command("sql", "--masked", statement)
+        assert ran.code == 1
+        assert not any(name in ran.out + ran.err for name in NAMES)
+
+
+def test_a_column_that_is_not_declared_is_not_in_a_masked_view(command: Command, lake: Path) -> None:
+    write_deltalake(
+        lake / "silver" / "dim_users",
+        pa.table({"userId": [4], "nickname": ["Zoë"]}),
+        mode="append",
+        schema_mode="merge",
+    )
+
+    assert "nickname" in command("sql", "SELECT * FROM silver.dim_users", "--format", "csv").out
+    masked = command("sql", "--masked", "SELECT * FROM silver.dim_users", "--format", "csv").out
+    assert masked.splitlines()[0] == "userId,firstName,row_expiration_date,current_row"
+
+
+def test_tables_in_an_object_store_are_masked_the_same_way(
+    command: Command, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE_ROOT", f"{bucket}/lake")
+    monkeypatch.setenv("MASKING_KEY", "key")
+    people = pa.table({"mrn": [1, 2], "name": ["Zoë", "Ann"]})
+    write_deltalake(f"{bucket}/lake/bronze/dim_patients", people)
+
+    assert "Zoë" in command("sql", "SELECT name FROM bronze.dim_patients", "--format", "csv").out
+    masked = command("sql", "--masked", "SELECT name, mrn FROM bronze.dim_patients", "--format", "csv")
+    hashes = {sha256(f"key|{number}".encode()).hexdigest() for number in (1, 2)}
+    assert set(masked.out.splitlines()[1:]) == {f",{hashed}" for hashed in hashes}
+    everything = command("sql", "--masked", "SELECT * FROM bronze.dim_patients", "--format", "csv")
+    assert set(everything.out.splitlines()[1:]) == {f"{hashed}," for hashed in hashes}
+    counted = command("sql", "--masked", "SELECT count(*) AS n FROM bronze.dim_patients", "--format", "csv")
+    assert counted.out == "n\n2\n"

@@ -15,14 +15,17 @@ from music_lakehouse.defs.catalog import CHECKS, TABLES
 from music_lakehouse.defs.listening.gold_tables import WIDE_STREAMS
 from music_lakehouse.defs.listening.tables import QUARANTINE, RAW
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
-from music_lakehouse.lakehouse.kafka import BrokerUnavailableError, describe_topics, ensure_topics
+from music_lakehouse.lakehouse.kafka import describe_topics, ensure_topics
+from music_lakehouse.lakehouse.kafka_access import BrokerUnavailableError
 from music_lakehouse.lakehouse.kafka_positions import record_read_up_to
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.records import append_records
+from music_lakehouse.lakehouse.stream_figures import micro_batches, record_batches
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 from music_lakehouse_tests.dashboard.lakes import NEWEST, SmallLake, write
 from music_lakehouse_tests.defs.listening.raw_rows import write_raw
+from music_lakehouse_tests.lakehouse.test_stream_figures import progress
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 
@@ -124,6 +127,17 @@ def test_quarantine_counts_a_row_for_each_reason_in_every_quarantine_table(lake:
         ("bronze.quarantine", "b", 2),
         ("bronze.quarantine", "a", 1),
         ("bronze.quarantine_customers", "a", 1),
+    ]
+
+
+def test_of_each_streaming_query_its_last_micro_batch_is_told(lake: LakePaths) -> None:
+    assert health.streaming(lake).num_rows == 0
+    record_batches(lake, micro_batches([progress(1, 60), progress(0, 100), progress(0, 5, name="bronze.auth_events")]))
+    last = health.streaming(lake).to_pylist()
+
+    assert [(row["query"], row["batch_id"], row["rows"]) for row in last] == [
+        ("bronze.auth_events", 0, 5),
+        ("raw.listen_events", 1, 60),
     ]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from pyspark.errors.exceptions.connect import SparkConnectException, SparkConnectGrpcException
 from pyspark.sql.connect.proto import GetStatusResponse
 from pyspark.sql.connect.session import SparkSession as ConnectSession
@@ -19,9 +20,15 @@ from pyspark.sql.connect.session import SparkSession as ConnectSession
 from music_lakehouse.lakehouse.locks import Holder, current_holder, lock_file, read_holder
 from music_lakehouse.lakehouse.remote_spark import RemoteSession
 from music_lakehouse.resources.connect_server import ConnectServer
-from music_lakehouse.simulator.broker import EmbeddedBroker
-from music_lakehouse_tests.chaos.lab import FilesLab, Lab, RunResult
+from music_lakehouse.settings import Settings
+from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
+from music_lakehouse.simulator.heart_rate.config import HeartRateConfig
+from music_lakehouse.simulator.heart_rate.simulation import land_heart_rates
+from music_lakehouse_tests.chaos.lab import START, FilesLab, Lab, RunResult, Runs
 from music_lakehouse_tests.chaos.runner import Fault
+from music_lakehouse_tests.defs.catalogue.databases import Catalogue
+from music_lakehouse_tests.oracle.catalogue.compare import assert_lake_equals_oracle as assert_catalogue_equals_oracle
+from music_lakehouse_tests.oracle.heart_rate.compare import assert_lake_equals_oracle as assert_heart_rates_equal_oracle
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.end_to_end]
 
@@ -56,11 +63,34 @@ def test_the_listening_pipeline_and_an_increment_give_what_the_oracle_says(lab: 
     assert not lock_file(lab.lake.root).exists()
 
 
-def test_landed_files_give_what_the_oracle_says(tmp_path: Path, remote: dict[str, str]) -> None:
+def test_landed_csv_files_give_what_the_oracle_says(tmp_path: Path, remote: dict[str, str]) -> None:
     lab = FilesLab(tmp_path)
     lab.land(0.001, seed=1)
     succeeded(lab.run(fault=None, **remote))
     lab.compare()
+
+
+def test_landed_json_files_of_heart_rates_and_an_increment_give_what_the_oracle_says(
+    tmp_path: Path, remote: dict[str, str], seed: int
+) -> None:
+    landing = tmp_path / "landing"
+    runs = Runs(tmp_path, Settings(lakehouse_root=str(tmp_path / "lake"), landing_root=landing), "heart_rate_pipeline")
+    for start in (START.replace(tzinfo=None), None):
+        land_heart_rates(landing, HeartRateConfig(files=3, recordings=100, seed=seed, start=start, dirty=0.05))
+        succeeded(runs.run(fault=None, **remote))
+        assert_heart_rates_equal_oracle(runs.root, landing)
+
+
+def test_a_sql_database_and_an_increment_give_what_the_oracle_says(
+    tmp_path: Path, remote: dict[str, str], seed: int
+) -> None:
+    landing, url = tmp_path / "landing", SecretStr(f"sqlite:///{tmp_path}/catalogue.db")
+    catalogue = Catalogue(url, landing)
+    runs = Runs(tmp_path, Settings(lakehouse_root=str(tmp_path / "lake"), landing_root=landing), "catalogue_pipeline")
+    for rounds in (0, 3):
+        catalogue.simulate(streams=300, seed=seed, rounds=rounds)
+        succeeded(runs.run(fault=None, CATALOGUE_DATABASE_URL=url.get_secret_value(), **remote))
+        assert_catalogue_equals_oracle(runs.root, landing)
 
 
 def test_a_run_has_a_session_of_its_own_which_the_lock_names_and_which_is_gone_after_it(
@@ -111,6 +141,27 @@ def test_what_a_killed_run_asked_the_server_for_is_ended_before_the_next_run_wri
     lab.compare()
 
 
+def test_a_run_whose_server_is_killed_says_so_and_the_next_one_goes_on_on_a_new_server(
+    lab: Lab, remote: dict[str, str], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    lab.send(100, seed=1)
+    server = ConnectServer(tmp_path / "server", free_port(), master="local[2]")
+    with server:
+        mine = {**remote, "SPARK_REMOTE": server.remote}
+        run = lab.start(fault=Fault("record_positions", victim="nobody", gate=str(gate)), **mine)
+        holder_at(lab, gate)
+        server.stop()
+        server.start()
+        gate.unlink()
+        lost = run.result()
+        assert lost.code == 1
+        assert "Spark's process ended during the run" in " ".join(lost.errors)
+        assert not lock_file(lab.lake.root).exists()
+        succeeded(lab.run(fault=None, **mine))
+    lab.compare()
+
+
 def test_settings_of_one_session_do_not_reach_another(connect_server: ConnectServer) -> None:
     program = f"""
 from music_lakehouse.resources.spark import SparkResource
@@ -142,10 +193,10 @@ class Begun(threading.Thread):
             self.error = str(error)
 
     def wait_until_it_runs(self) -> None:
-        client: Any = attached(self._session).client
+        session: Any = attached(self._session)
         running = GetStatusResponse.OperationStatus.OperationState.OPERATION_STATE_RUNNING
         deadline = time.monotonic() + 30
-        while running not in [one.state for one in client._get_operation_statuses().operation_statuses]:
+        while running not in [one.state for one in session.client._get_operation_statuses().operation_statuses]:
             assert time.monotonic() < deadline, "the statement was not begun"
             time.sleep(0.1)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from music_lakehouse.lakehouse.kafka import Topic, describe_topics, ensure_topic
 from music_lakehouse.lakehouse.kafka_ingest import Ingested, ingest_topic
 from music_lakehouse.lakehouse.kafka_positions import read_up_to
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.records import read_records
+from music_lakehouse.lakehouse.stream_figures import STREAMING, figures_of, record_batches
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse_tests.oracle.lake import read_table
@@ -96,6 +99,27 @@ def test_every_message_is_read_once_in_steps_of_bounded_size(reader: Reader) -> 
     reader.send(b"f")
     second = reader.read()
     assert (second.rows, second.start_offsets, second.end_offsets) == (1, {0: 5}, {0: 6})
+
+
+def test_each_micro_batch_is_kept_with_its_figures(reader: Reader) -> None:
+    reader.send(b"a", b"b", b"c", b"d", b"e")
+    first = reader.read(max_offsets=2)
+    reader.send(b"f")
+    second = reader.read()
+    assert reader.read().micro_batches == ()
+    record_batches(reader.lake, [*first.micro_batches, *second.micro_batches])
+    kept = sorted(read_records(reader.lake, STREAMING), key=lambda row: row["batch_id"])
+
+    assert [(row["query"], row["rows"], row["lag"]) for row in kept] == [
+        (TABLE.full_name, rows, lag) for rows, lag in ((2, 3), (2, 1), (1, 0), (1, 0))
+    ]
+    assert [json.loads(row["end_offsets"]) for row in kept] == [[{reader.name: {"0": end}}] for end in (2, 4, 5, 6)]
+    assert all(row["duration_ms"] >= row["add_batch_ms"] > 0 for row in kept)
+    assert len({row["query_run_id"] for row in kept}) == 2
+    assert kept[0]["input_rows_per_second"] is None, "nothing was committed before it"
+    assert all(row["input_rows_per_second"] > 0 for row in kept[1:])
+    assert figures_of(first.micro_batches)["processed_rows_per_second"] > 0
+    assert figures_of(second.micro_batches)["lag"] == 0
 
 
 def test_what_a_transaction_aborted_is_never_seen_and_counts_as_read(reader: Reader) -> None:

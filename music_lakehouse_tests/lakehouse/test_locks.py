@@ -161,6 +161,7 @@ def test_a_lake_in_an_object_store_is_locked_on_this_host(tmp_path: Path, monkey
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     assert lock_file("s3a://bucket/lake").parent == tmp_path
     assert lock_file("s3a://bucket/lake") != lock_file("s3a://bucket/other")
+    assert lock_file("s3a://bucket/lake") == lock_file("s3://bucket/lake")
 
 
 def test_a_lock_names_its_sessions_and_is_taken_over_where_their_server_is_gone(tmp_path: Path) -> None:

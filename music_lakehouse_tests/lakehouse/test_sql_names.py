@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ from pyspark.sql import SparkSession
 
 from music_lakehouse.defs.catalog import TABLES
 from music_lakehouse.defs.heart_rate.tables import DIM_PATIENTS, HEART_RATE_BY_PATIENT
+from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.records import append_records
 from music_lakehouse.lakehouse.sql_names import register_tables
 from music_lakehouse.resources.spark import SparkResource
 
@@ -61,3 +64,23 @@ def test_names_follow_the_lake_that_was_registered_last_and_can_be_dropped_witho
     assert counted(spark, DIM_PATIENTS.full_name) == 2, "what is committed later is seen"
     spark.sql("DROP SCHEMA bronze CASCADE")
     assert second.rows(DIM_PATIENTS) == 2
+
+
+def test_a_masked_session_has_views_without_personal_data_that_join_as_the_tables_do(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(str(tmp_path / "lake"), spark)
+    add_people(lake, 1, 2)
+    lake.create(HEART_RATE_BY_PATIENT)
+    append_records(lake, POSITIONS, [{"step": "s", "source": "t", "table_id": "i", "version": 1}])
+    monkeypatch.setenv("MASKING_KEY", "it's a \\ key")
+
+    session = SparkResource().sql_session(lake.root, masked=True)
+    rows = session.sql("SELECT * FROM bronze.dim_patients ORDER BY mrn").collect()
+
+    hashes = sorted(sha256(f"it's a \\ key|{number}".encode()).hexdigest() for number in (1, 2))
+    assert [row.asDict() for row in rows] == [{"mrn": hashed, "name": None} for hashed in hashes]
+    assert names_in(session, "gold") == {HEART_RATE_BY_PATIENT.full_name}
+    assert session.sql("SHOW SCHEMAS LIKE 'metrics'").count() == 0 or names_in(session, "metrics") == set()
+    assert SparkResource().sql_session(lake.root).sql("SELECT name FROM bronze.dim_patients").first() == ("Anna",)
+    spark.sql("DROP SCHEMA bronze CASCADE")

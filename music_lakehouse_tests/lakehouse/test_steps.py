@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,8 +78,8 @@ def test_a_change_without_rows_is_taken_without_asking_the_step(lake: Lake) -> N
 
 @pytest.mark.spark
 def test_the_session_is_set_by_how_many_rows_are_expected(lake: Lake) -> None:
-    def set_as(settings: dict[str, str]) -> bool:
-        return all(lake.spark.conf.get(name) == value for name, value in settings.items())
+    def set_as(settings: Mapping[str, str | None]) -> bool:
+        return all(lake.spark.conf.get(name, None) == value for name, value in settings.items())
 
     for rows, small in ((MOST_ROWS_OF_A_SMALL_CHANGE, True), (MOST_ROWS_OF_A_SMALL_CHANGE + 1, False), (None, False)):
         lake.expect(rows)

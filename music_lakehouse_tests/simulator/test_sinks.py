@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from music_lakehouse.lakehouse.kafka import BrokerUnavailableError
+from music_lakehouse.lakehouse.kafka_access import BrokerUnavailableError
 from music_lakehouse.settings import TOPICS, Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 from music_lakehouse.simulator.config import SimulatorConfig

@@ -45,7 +45,7 @@ USERS = Entity(
     "catalogue_users",
     "user",
     (
-        Column("user_id", "BIGINT", "the user"),
+        Column("user_id", "BIGINT", "the user", pseudonym=True),
         Column("user_name", "STRING", "the user's name; from silver on in upper case", pii=True),
         Column("country", "STRING", "the user's country"),
         Column("subscription_type", "STRING", "for example free, premium, family or student"),
@@ -101,7 +101,7 @@ STREAMS = Entity(
     "stream",
     (
         Column("stream_id", "BIGINT", "the stream"),
-        Column("user_id", "BIGINT", "who listened"),
+        Column("user_id", "BIGINT", "who listened", pseudonym=True),
         Column("track_id", "BIGINT", "what was listened to"),
         Column("date_key", "BIGINT", "the day, as the number YYYYMMDD"),
         Column("listen_duration", "INT", "how long was listened, in seconds"),

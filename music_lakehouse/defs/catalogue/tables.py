@@ -117,7 +117,12 @@ def _dimension(entity: Entity) -> Table:
         "read.",
         columns=traced(
             (
-                Column(version_key(entity), "STRING", f"the version: key of {entity.key} and start_at (microseconds)"),
+                Column(
+                    version_key(entity),
+                    "STRING",
+                    f"the version: key of {entity.key} and start_at (microseconds)",
+                    pseudonym=entity is USERS,
+                ),
                 *(named[name] for name in (entity.key, *shown_columns(entity))),
                 Column("start_at", "TIMESTAMP", "from when it holds: updated_at of the row that began it, UTC"),
                 Column("end_at", "TIMESTAMP", "until when it holds, exclusive, UTC; null while it does"),
@@ -158,6 +163,7 @@ FACT_STREAM = Table(
                     version_key(entity),
                     "STRING",
                     f"the version of the {entity.noun}: {DIMENSION_TABLES[entity].full_name}; null where none held",
+                    pseudonym=entity is USERS,
                 )
                 for entity in DIMENSIONS
             ),

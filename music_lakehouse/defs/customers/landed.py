@@ -34,7 +34,7 @@ CUSTOMER = LandedTable(
     "customer",
     "a customer",
     (
-        Column("c_custkey", "BIGINT", "the customer"),
+        Column("c_custkey", "BIGINT", "the customer", pseudonym=True),
         Column("c_name", "STRING", "the customer's name", pii=True),
         Column("c_address", "STRING", "the customer's address", pii=True),
         Column("c_nationkey", "INT", "the customer's nation"),
@@ -51,7 +51,7 @@ ORDERS = LandedTable(
     "an order",
     (
         Column("o_orderkey", "BIGINT", "the order"),
-        Column("o_custkey", "BIGINT", "the customer who ordered"),
+        Column("o_custkey", "BIGINT", "the customer who ordered", pseudonym=True),
         Column("o_orderstatus", "STRING", "F (all items delivered), O (none), P (some)"),
         Column("o_totalprice", AMOUNT, "the order's price, tax and discount counted"),
         Column("o_orderdate", "DATE", "the day of the order"),

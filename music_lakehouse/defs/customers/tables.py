@@ -67,7 +67,7 @@ def _silver(landed: LandedTable) -> Table:
         columns=traced(
             (
                 *landed.columns,
-                Column(HASH, "STRING", "md5 over TPC-H's columns: the same while nothing changes"),
+                Column(HASH, "STRING", "md5 over TPC-H's columns: the same while nothing changes", pseudonym=True),
                 Column(SOURCE_FILE, "STRING", "the file that brought the state, below LANDING_ROOT"),
                 Column(DATE_ADDED, "TIMESTAMP", "when that file landed, UTC"),
             ),
@@ -94,7 +94,9 @@ DIM_CUSTOMER = Table(
     "Told by all landed rows, whatever the order in which they were read.",
     columns=traced(
         (
-            Column("dim_customer_id", "BIGINT", "the version: a number made from c_custkey and start_date"),
+            Column(
+                "dim_customer_id", "BIGINT", "the version: a number made from c_custkey and start_date", pseudonym=True
+            ),
             *CUSTOMER.columns,
             Column("start_date", "TIMESTAMP", "from when the version holds: when the file that brought it landed, UTC"),
             Column("end_date", "TIMESTAMP", "until when it holds, exclusive, UTC; null while it does"),
@@ -127,7 +129,7 @@ FACT_SALES = Table(
         (
             Column("order_key", "BIGINT", "the order"),
             Column("line_number", "INT", "the item's number in the order, from 1"),
-            Column("dim_customer_id", "BIGINT", "the version of the customer: gold.dim_customer"),
+            Column("dim_customer_id", "BIGINT", "the version of the customer: gold.dim_customer", pseudonym=True),
             Column("order_date", "DATE", "the day of the order"),
             Column("ship_date", "DATE", "the day on which the item was shipped"),
             Column("return_flag", "STRING", "R (returned), A (accepted), N (neither yet)"),

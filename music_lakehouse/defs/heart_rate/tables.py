@@ -9,7 +9,7 @@ from music_lakehouse.lakehouse.tables import Column, Sources, Table, columns_of,
 
 RECORDINGS_DIRECTORY, PEOPLE_DIRECTORY, PEOPLE_FILE = "heart_rate/recordings", "heart_rate", "patient_info.csv"
 
-_MRN = Column("mrn", "BIGINT", "the person: the medical record number")
+_MRN = Column("mrn", "BIGINT", "the person: the medical record number", pseudonym=True)
 _PATIENT_NAME = Column("patient_name", "STRING", "the person's name; Unknown where dim_patients has none", pii=True)
 MEASURED = (
     Column("device_id", "INT", "the device; null where it has no number"),
@@ -64,7 +64,12 @@ QUARANTINE = Table(
     columns=traced(
         (
             *_WHENCE,
-            Column("row", "STRING", "the recording as JSON, or what stands in its place; the text of a whole file"),
+            Column(
+                "row",
+                "STRING",
+                "the recording as JSON, or what stands in its place; the text of a whole file",
+                pii=True,
+            ),
             Column("reasons", "ARRAY<STRING>", "the names of all rules that the row breaks"),
         ),
         {

@@ -39,6 +39,7 @@ from music_lakehouse.lakehouse.kafka_ingest import ingest_topic
 from music_lakehouse.lakehouse.lake import MOST_ROWS_OF_A_SMALL_CHANGE
 from music_lakehouse.lakehouse.reference import Reference
 from music_lakehouse.lakehouse.steps import in_stages
+from music_lakehouse.lakehouse.stream_figures import MicroBatch, figures_of, recorded
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.resources.files import ReferenceFiles
 from music_lakehouse.resources.kafka import KafkaResource
@@ -76,13 +77,19 @@ def raw(
     context: dg.AssetExecutionContext, lakehouse: LakehouseResource, kafka: KafkaResource
 ) -> Iterator[dg.MaterializeResult]:
     """Every message of the topics, once, unparsed."""
-    lake = lakehouse.lake
+    # The lock first, as another run may read on meanwhile; then Kafka, so that what is wrong there is said before Spark
+    # has started.
+    lakehouse.hold()
     selected = [event for event in TOPICS if asset_key(RAW[event]) in context.selected_asset_keys]
     topics = {RAW[event]: topic for event, topic in kafka.topics(selected).items()}
+    lake = lakehouse.lake
+
+    batches: list[MicroBatch] = []
 
     def ingest(table: Table) -> dg.MaterializeResult:
         topic, before = topics[table], version_of(lake, table)
         read = ingest_topic(lake, kafka.settings, topic, table, max_offsets=kafka.max_messages_per_batch)
+        batches.extend(read.micro_batches)
         return materialized(
             context,
             lake,
@@ -95,11 +102,13 @@ def raw(
                 "offsets_to": {str(p): offset for p, offset in read.end_offsets.items()},
                 "kafka_topic_id": topic.topic_id,
                 "duration_seconds": read.seconds,
+                **figures_of(read.micro_batches),
             },
         )
 
     lake.expect(sum(kafka_ingest.waiting(lake, topic, table) for table, topic in topics.items()))
-    yield from side_by_side(context, lake, topics, ingest)
+    with recorded(lake, batches):
+        yield from side_by_side(context, lake, topics, ingest)
 
 
 @dg.multi_asset(
@@ -112,9 +121,12 @@ def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> I
     """The messages that are events, parsed; the others go to quarantine."""
     lake = lakehouse.lake
 
+    batches: list[MicroBatch] = []
+
     def parse(table: Table) -> dg.MaterializeResult:
         before = version_of(lake, table)
         parsed = parsing.parse_topic(lake, table.name, max_bytes=MOST_RAW_BYTES_A_BATCH)
+        batches.extend(parsed.micro_batches)
         return materialized(
             context,
             lake,
@@ -128,11 +140,13 @@ def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> I
                 "rows_quarantined": parsed.refused,
                 "rows_rescued": parsed.rescued,
                 "duration_seconds": parsed.seconds,
+                **figures_of(parsed.micro_batches),
             },
         )
 
     lake.expect(total(parsing.waiting(lake, event) for event in TOPICS))
-    yield from side_by_side(context, lake, BRONZE.values(), parse)
+    with recorded(lake, batches):
+        yield from side_by_side(context, lake, BRONZE.values(), parse)
 
 
 @dg.multi_asset(

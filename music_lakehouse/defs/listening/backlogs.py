@@ -39,7 +39,8 @@ def find_backlogs(
 ) -> tuple[list[Backlog], list[str]]:
     """What each topic holds that its raw table lacks, and the names of topics that don't exist.
 
-    Raises BrokerUnavailableError where no broker answers within `timeout_seconds`.
+    Raises BrokerUnavailableError where no broker answers within `timeout_seconds`, BrokerAccessError where one
+    refuses us.
     """
     topics = describe_topics(settings, settings.topics.values(), timeout_seconds=timeout_seconds)
     backlogs = []

@@ -15,15 +15,15 @@ from music_lakehouse.defs.listening.tables import BRONZE
 from music_lakehouse.lakehouse.tables import Column, Sources, Table, columns_of, traced
 
 _KEYS = (
-    Column("userKey", "STRING", "the version of the user that held at the time: silver.dim_users"),
+    Column("userKey", "STRING", "the version of the user that held at the time: silver.dim_users", pseudonym=True),
     Column("artistKey", "STRING", "silver.dim_artists"),
     Column("songKey", "STRING", "silver.dim_songs"),
     Column("dateKey", "BIGINT", "the hour: silver.dim_datetime"),
-    Column("locationKey", "STRING", "silver.dim_location"),
+    Column("locationKey", "STRING", "silver.dim_location", pseudonym=True),
 )
-_EVENT = Column("event_id", "STRING", "the listen event, however often it was delivered")
+_EVENT = Column("event_id", "STRING", "the listen event, however often it was delivered", pseudonym=True)
 _DATE = Column("date_part", "DATE", "the day of the event, UTC")
-_USER = Column("userId", "BIGINT", "the user")
+_USER = Column("userId", "BIGINT", "the user", pseudonym=True)
 _NAMES = (
     Column("firstName", "STRING", "first name at the time", pii=True),
     Column("lastName", "STRING", "last name at the time", pii=True),

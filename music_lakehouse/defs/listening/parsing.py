@@ -21,6 +21,7 @@ from music_lakehouse.lakehouse.changes import (
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
 from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.stream_figures import MicroBatch
 from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Table
 
@@ -58,12 +59,14 @@ class Offsets:
 
 @dataclass
 class Parsed:
-    """What one run of a topic's query read and wrote, and how its rules fared."""
+    """What one run of a topic's query read and wrote, how its rules fared, and its micro-batches, which whoever ran it
+    records."""
 
     topic: str
     seconds: float = 0.0
     anew: bool = False
     counts: dict[str, int] = field(default_factory=dict)
+    micro_batches: tuple[MicroBatch, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -111,8 +114,12 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
         return parsed
     checkpoint = lake.checkpoint(f"{bronze_name}/{change.state.table_id}-{bronze.table_id}")
 
-    def process(batch: DataFrame, _batch_id: int) -> None:
-        for name, count in _write_batch(lake, topic, batch).items():
+    rows_of: dict[int, int] = {}
+
+    def process(batch: DataFrame, batch_id: int) -> None:
+        counts = _write_batch(lake, topic, batch)
+        rows_of[batch_id] = counts.get("rows", 0)
+        for name, count in counts.items():
             parsed.counts[name] = parsed.counts.get(name, 0) + count
 
     if changes.anew:
@@ -130,12 +137,15 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
         if change.since is not None:
             # Without a checkpoint it begins behind what was taken.
             stream = stream.option("startingVersion", change.since + 1)
-        drain(
+        written = delta.written_at(lake.present(BRONZE[topic]))
+        report = drain(
             stream.load(lake.path(RAW[topic]))
             .writeStream.foreachBatch(process)
             .queryName(bronze_name)
             .option("checkpointLocation", without_damage(checkpoint))
         )
+        counted = (b.counted(rows_of[b.batch_id]) if b.batch_id in rows_of else b for b in report.batches)
+        parsed.micro_batches = tuple(batch.arrived_since(written) for batch in counted)
     record_source_position(lake, bronze_name, RAW[topic].full_name, change.state)
     parsed.seconds = time.monotonic() - started
     return parsed

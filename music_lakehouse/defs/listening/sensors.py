@@ -10,7 +10,8 @@ from music_lakehouse.defs.listening.backlogs import Backlog, find_backlogs
 from music_lakehouse.defs.listening.jobs import streaming_pipeline
 from music_lakehouse.defs.listening.kafka_trigger import decide, offset_tags
 from music_lakehouse.defs.triggers import NotDue
-from music_lakehouse.lakehouse.kafka import BrokerUnavailableError, newest_message_time
+from music_lakehouse.lakehouse.kafka import newest_message_time
+from music_lakehouse.lakehouse.kafka_access import BROKER_ERRORS
 from music_lakehouse.resources.kafka import KafkaResource
 from music_lakehouse.resources.lakehouse import LakehouseResource
 from music_lakehouse.settings import Settings
@@ -32,7 +33,7 @@ def kafka_sensor(
         return dg.SkipReason(busy)
     try:
         backlogs, missing = find_backlogs(lakehouse.paths, kafka.settings)
-    except BrokerUnavailableError as error:
+    except BROKER_ERRORS as error:
         return dg.SkipReason(str(error))
     decision = decide(backlogs, missing, ended_runs(context.instance, streaming_pipeline.name), now)
     if isinstance(decision, NotDue):
@@ -53,7 +54,7 @@ def kafka_observation_sensor(
     try:
         backlogs, missing = find_backlogs(lakehouse.paths, settings)
         observations = [_observation(settings, backlog) for backlog in backlogs]
-    except BrokerUnavailableError as error:
+    except BROKER_ERRORS as error:
         return dg.SkipReason(str(error))
     if not observations:
         return dg.SkipReason(f"topics that don't exist yet: {', '.join(missing)}")

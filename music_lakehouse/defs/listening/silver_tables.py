@@ -47,8 +47,13 @@ DIM_USERS = Table(
     "From listens, page views, log-ins and subscription changes, whatever their order of arrival.",
     columns=traced(
         (
-            Column("userKey", "STRING", "the version: key of userId and row_activation_date in epoch milliseconds"),
-            Column("userId", "BIGINT", "the user"),
+            Column(
+                "userKey",
+                "STRING",
+                "the version: key of userId and row_activation_date in epoch milliseconds",
+                pseudonym=True,
+            ),
+            Column("userId", "BIGINT", "the user", pseudonym=True),
             *_NAMES,
             _REGISTRATION,
             Column("row_activation_date", "TIMESTAMP", "from when the version holds, inclusive, UTC"),
@@ -142,13 +147,18 @@ DIM_LOCATION = Table(
     "missing; and one unknown member for events without any.",
     columns=traced(
         (
-            Column("locationKey", "STRING", "the place: key of city, stateCode, zip, latitude and longitude"),
+            Column(
+                "locationKey",
+                "STRING",
+                "the place: key of city, stateCode, zip, latitude and longitude",
+                pseudonym=True,
+            ),
             Column("city", "STRING", "the city, cleaned"),
             Column("stateCode", "STRING", "the state, two letters"),
             Column("stateName", "STRING", f"the state's name by state_codes.csv; {UNKNOWN_STATE} where it has none"),
-            Column("zip", "STRING", "the ZIP code"),
-            Column("latitude", "DOUBLE", "degrees north"),
-            Column("longitude", "DOUBLE", "degrees east"),
+            Column("zip", "STRING", "the ZIP code", pii=True),
+            Column("latitude", "DOUBLE", "degrees north", pii=True),
+            Column("longitude", "DOUBLE", "degrees east", pii=True),
         ),
         {
             "locationKey": _listens("city", "state", "zip", "latitude", "longitude"),
@@ -190,7 +200,7 @@ USER_PROFILES = Table(
     description="One row a user, as of the newest evidence.",
     columns=traced(
         (
-            Column("userId", "BIGINT", "the user"),
+            Column("userId", "BIGINT", "the user", pseudonym=True),
             *_NAMES,
             Column("city", "STRING", "the city of the newest event that has a place, cleaned"),
             Column("stateCode", "STRING", "the state of that event, two letters"),
@@ -216,7 +226,7 @@ USER_SESSIONS = Table(
     description="One row a (userId, sessionId) among page views and listens of users that are shown.",
     columns=traced(
         (
-            Column("userId", "BIGINT", "the user"),
+            Column("userId", "BIGINT", "the user", pseudonym=True),
             Column("sessionId", "BIGINT", "the session"),
             Column("session_start", "TIMESTAMP", "the first event, UTC"),
             Column("session_end", "TIMESTAMP", "the last event, UTC"),

@@ -21,7 +21,7 @@ _PLACE = (
     Column("userAgent", "STRING", "the device's user agent"),
 )
 _USER = (
-    Column("userId", "BIGINT", "the user; missing where the user is hidden (not logged in)"),
+    Column("userId", "BIGINT", "the user; missing where the user is hidden (not logged in)", pseudonym=True),
     Column("firstName", "STRING", "the user's first name", pii=True),
     Column("lastName", "STRING", "the user's last name", pii=True),
     Column("gender", "STRING", "F or M"),
@@ -58,14 +58,19 @@ _KAFKA = (
 # The keys and what files are pruned by come first: Delta keeps statistics of a table's first 32 columns.
 _IDENTITY = (
     Column("bronze_id", "STRING", "the row: key of topic id, partition and offset"),
-    Column("event_id", "STRING", "the event, whatever its delivery: key of userId, sessionId, itemInSession and ts"),
+    Column(
+        "event_id",
+        "STRING",
+        "the event, whatever its delivery: key of userId, sessionId, itemInSession and ts",
+        pseudonym=True,
+    ),
     Column("timestamp", "TIMESTAMP", "`ts` as a timestamp, UTC"),
 )
 _DERIVED = (
     Column("registration_time", "TIMESTAMP", "`registration` as a timestamp, UTC"),
     Column("latitude", "DOUBLE", "degrees north", pii=True),
     Column("longitude", "DOUBLE", "degrees east", pii=True),
-    Column("_rescued_data", "STRING", "fields that no column knows or that don't fit their type, as JSON"),
+    Column("_rescued_data", "STRING", "fields that no column knows or that don't fit their type, as JSON", pii=True),
     Column("ingestion_date", "DATE", "the day on which the message was read, UTC"),
 )
 
@@ -76,7 +81,6 @@ RAW: dict[str, Table] = {
         description=f"One row a Kafka message of the topic {name}, unparsed. Every message exactly once.",
         columns=RAW_COLUMNS,
         key=("kafka_topic_id", "kafka_partition", "kafka_offset"),
-        properties={"contains_pii": "true"},
     )
     for name in EVENT_FIELDS
 }

@@ -1,7 +1,7 @@
 """The job that keeps all tables up: `table_maintenance`."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 from pydantic import Field
@@ -11,6 +11,7 @@ from music_lakehouse.lakehouse.changes import FEED_RETENTION
 from music_lakehouse.lakehouse.errors import explained
 from music_lakehouse.lakehouse.inventory import find_tables
 from music_lakehouse.lakehouse.locks import LakeLock
+from music_lakehouse.lakehouse.stream_figures import KEPT_DAYS, STREAMING, forget_old_batches
 from music_lakehouse.resources.lakehouse import LakehouseResource
 
 # The lake's own tables, which are no assets.
@@ -37,6 +38,8 @@ def maintain_tables(context: dg.OpExecutionContext, config: MaintenanceConfig, l
     done: dict[str, Upkeep] = {}
     errors: list[str] = []
     with LakeLock(lakehouse.root).held(context.run_id, wait_seconds=config.lock_wait_minutes * 60):
+        if forget_old_batches(lakehouse.paths, datetime.now(timezone.utc)):
+            context.log.info(f"{STREAMING.full_name}: rows older than {KEPT_DAYS} days were removed")
         tables = find_tables(lakehouse.root)
         behind = steps_behind(lakehouse.paths, tables)
         retention = timedelta(days=config.retention_days) + LONGEST_COMMIT

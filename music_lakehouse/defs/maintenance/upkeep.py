@@ -89,10 +89,7 @@ def steps_behind(lake: LakePaths, tables: Iterable[str]) -> dict[str, tuple[str,
 
 def _lacks_rows(source: DeltaTable, position: delta.TableState) -> bool:
     """Whether the source has commits with rows behind the position; one in a table of that name before has none."""
-    if delta.state_of(source).table_id != position.table_id:
-        return False
-    commits = delta.commits_after(source, position.version, source.version())
-    return commits is None or any(delta.rows_of(commit) != 0 for commit in commits)
+    return delta.state_of(source).table_id == position.table_id and delta.has_changed(source, position)
 
 
 def stored_files(uri: str) -> dict[str, int]:

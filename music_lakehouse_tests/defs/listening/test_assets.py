@@ -11,6 +11,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from music_lakehouse.definitions import build_definitions, defs
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.records import read_records
+from music_lakehouse.lakehouse.stream_figures import STREAMING
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse.simulator.config import SimulatorConfig
@@ -66,6 +69,18 @@ def test_a_run_says_what_it_changed_and_the_next_one_changes_nothing(place: Plac
     assert said["gold/wide_streams"]["dagster/row_count"] == said["gold/fact_streams"]["rows_inserted"] > 0
     assert all(figure["duration_seconds"] >= 0 for table, figure in said.items() if table != "bronze/quarantine")
 
+    lake = LakePaths(place.settings.lake_uri)
+    state = lake.state(STREAMING)
+    assert state is not None
+    assert state.version == 1, "one commit of raw's queries, one of bronze's"
+    taken = {row["query"]: row["rows"] for row in read_records(lake, STREAMING)}
+    assert taken == {f"{layer}.{event}": count for layer in ("raw", "bronze") for event, count in sent.items()}
+    for layer, event in ((layer, event) for layer in ("raw", "bronze") for event in sent):
+        plotted = said[f"{layer}/{event}"]
+        assert plotted["processed_rows_per_second"] > 0
+        assert 0 < plotted["add_batch_seconds"] <= plotted["longest_batch_seconds"] <= plotted["duration_seconds"]
+        assert plotted.get("lag") == (0 if layer == "raw" else None)
+
     checked = outcomes(first)
     selected = defs.resolve_job_def("streaming_pipeline").asset_layer.executable_asset_keys
     declared = {
@@ -84,6 +99,7 @@ def test_a_run_says_what_it_changed_and_the_next_one_changes_nothing(place: Plac
         table: figure["table_version"] for table, figure in said.items()
     }
     assert all(figure.get("rows_inserted", 0) == 0 for figure in again.values())
+    assert lake.state(STREAMING) == state
     assert place.execute("audit").success
 
 

@@ -56,6 +56,15 @@ def test_where_nothing_was_read_there_is_nothing_to_parse(lake: Lake) -> None:
     assert {result.failed for result in parse(lake).rule_results} == {0}
 
 
+def test_a_micro_batch_has_the_rows_that_it_took_however_often_they_were_read(lake: Lake) -> None:
+    arrive(lake, [GOOD, REFUSED, RESCUED, None])
+    [batch] = parse(lake).micro_batches
+
+    assert (batch.rows, batch.query, batch.lag) == (4, BRONZE[TOPIC].full_name, None)
+    assert batch.processed_rows_per_second == pytest.approx(4000 / batch.duration_ms)
+    assert parse(lake).micro_batches == ()
+
+
 def test_every_raw_row_is_in_bronze_or_in_quarantine_once(lake: Lake) -> None:
     arrive(lake, [GOOD, REFUSED, RESCUED, None])
     first = parse(lake)

@@ -35,7 +35,7 @@ def kept_up(lake: LakePaths, table: Table = ITEMS, *, retention: timedelta = RET
     return upkeep
 
 
-def append(path: Path, *numbers: int, **more: object) -> None:
+def append(path: Path | str, *numbers: int, **more: object) -> None:
     rows = pa.table({"day": ["a" if n % 2 else "b" for n in numbers], "n": list(numbers)})
     write_deltalake(path, rows, mode="append", partition_by=["day"], **more)  # type: ignore[call-overload]
 
@@ -72,6 +72,19 @@ def test_small_files_are_made_few_and_a_second_time_nothing_is_written(path: Pat
 
     again = keep_up(str(path))
     assert again == Upkeep(upkeep.after, upkeep.after, 0)
+
+
+def test_a_table_in_an_object_store_is_kept_up_as_one_on_disk(bucket: str) -> None:
+    uri = f"{bucket}/lake/gold/numbers"
+    for number in range(4):
+        append(uri, number, storage_options=delta.storage_options())
+
+    upkeep = keep_up(uri.replace("s3://", "s3a://"))
+
+    assert upkeep is not None
+    assert (upkeep.before.files, upkeep.before.stored_files) == (4, 4)
+    assert (upkeep.after.files, upkeep.after.stored_files) == (2, 6)
+    assert keep_up(uri) == Upkeep(upkeep.after, upkeep.after, 0)
 
 
 def test_only_the_partition_that_grew_is_compacted_again(path: Path) -> None:
