@@ -16,6 +16,7 @@ from music_lakehouse.defs.heart_rate.assets import ASSETS as HEART_RATE
 from music_lakehouse.defs.heart_rate.jobs import heart_rate_pipeline
 from music_lakehouse.defs.heart_rate.sensors import heart_rate_files
 from music_lakehouse.defs.listening.assets import ASSETS as LISTENING
+from music_lakehouse.defs.listening.backfill import daily_summaries, daily_summaries_backfill
 from music_lakehouse.defs.listening.jobs import streaming_pipeline
 from music_lakehouse.defs.listening.report import hourly_listening_report, listening_report, listening_report_job
 from music_lakehouse.defs.listening.schedules import reference_files_schedule
@@ -29,10 +30,11 @@ from music_lakehouse.settings import Settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """All definitions, on the lake, the brokers and the files that the settings name. Opens and starts nothing."""
     return dg.Definitions(
-        assets=[*LISTENING, listening_report, *CATALOGUE, *CUSTOMERS, *HEART_RATE],
+        assets=[*LISTENING, daily_summaries, listening_report, *CATALOGUE, *CUSTOMERS, *HEART_RATE],
         asset_checks=[whole_tables],
         jobs=[
             streaming_pipeline,
+            daily_summaries_backfill,
             catalogue_pipeline,
             catalogue_key_scan,
             customers_pipeline,

@@ -12,12 +12,12 @@ from music_lakehouse.defs.catalog import CHECKS, RULES, TABLES
 from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
 from music_lakehouse.lakehouse.file_ledger import FILES
-from music_lakehouse.lakehouse.kafka_positions import ACCEPTED_LOSS, KAFKA_POSITIONS
+from music_lakehouse.lakehouse.kafka_positions import ACCEPTED_LOSS, ERASED, KAFKA_POSITIONS
 from music_lakehouse.lakehouse.stream_figures import STREAMING
 from music_lakehouse.lakehouse.tables import Column, Table
 
 PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
-BOOKKEEPING = (KAFKA_POSITIONS, ACCEPTED_LOSS, FILES, POSITIONS, EXPECTATIONS, STREAMING)
+BOOKKEEPING = (KAFKA_POSITIONS, ACCEPTED_LOSS, ERASED, FILES, POSITIONS, EXPECTATIONS, STREAMING)
 # A column that comes from more than this many is said to come from their tables.
 _MOST_SOURCES = 2
 

@@ -16,6 +16,7 @@ from music_lakehouse.cli import (
     demo,
     dev,
     doctor,
+    forget,
     metrics,
     repair,
     replay,
@@ -54,6 +55,8 @@ app.command(epilog=versions.HISTORY_EXAMPLE)(versions.history)
 app.command(epilog=versions.DIFF_EXAMPLE)(versions.diff)
 app.command(epilog=repair.RESTORE_EXAMPLE)(repair.restore)
 app.command(epilog=repair.REBUILD_EXAMPLE)(repair.rebuild)
+app.command(epilog=repair.REPROCESS_EXAMPLE)(repair.reprocess)
+app.command("forget-user", epilog=forget.EXAMPLE)(forget.forget_user)
 app.command("accept-loss", epilog=accept_loss.EXAMPLE)(accept_loss.accept_loss)
 app.command(epilog=reset.EXAMPLE)(reset.reset)
 

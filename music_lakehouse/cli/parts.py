@@ -23,6 +23,7 @@ KAFKA = "Kafka"
 DAGSTER = "Dagster"
 SIMULATOR = "Simulator"
 DASHBOARD = "Dashboard"
+METRICS = "Metrics"
 # Dagster ends its runs, code server, daemon and webserver one after the other.
 STOP_SECONDS = 30.0
 
@@ -82,6 +83,12 @@ def dashboard(port: int, *, log: Path) -> Program | None:
     if find_spec("streamlit") is None:
         return None
     return Program(DASHBOARD, command_line(port, None), log=log, answers=lambda: is_listening(port))
+
+
+def metrics(port: int, *, log: Path) -> Program:
+    """`music-lakehouse metrics --serve PORT`."""
+    command = [sys.executable, "-m", "music_lakehouse.cli.main", "metrics", "--serve", str(port)]
+    return Program(METRICS, command, log=log, answers=lambda: is_listening(port), stop_signal=signal.SIGINT)
 
 
 @contextmanager

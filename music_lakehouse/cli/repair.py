@@ -1,4 +1,5 @@
-"""`music-lakehouse restore` and `rebuild`: a table put back to an earlier version, or written anew from its sources."""
+"""`music-lakehouse restore`, `rebuild` and `reprocess`: a table put back to an earlier version, or computed again from
+its sources, as a whole or for a stretch of time."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ RESTORE_EXAMPLE = (
     "Example: music-lakehouse restore gold.fact_streams --version 12\n\n"
     "By time (UTC): music-lakehouse restore gold.fact_streams --timestamp 2026-11-20T09:00:00"
 )
+REPROCESS_EXAMPLE = "Example: music-lakehouse reprocess --from 2026-11-20 --to 2026-11-21T12:00:00"
 REBUILD_EXAMPLE = "Example: music-lakehouse rebuild silver.dim_users"
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
@@ -81,6 +83,48 @@ def rebuild(
         done = run_and_show(job, Settings(), tables=written)
         if not done.success:
             finish(done)
+
+
+def reprocess(
+    tables: Annotated[
+        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables, as layer.table; else bronze.")
+    ] = None,
+    *,
+    since: Annotated[datetime, typer.Option("--from", help="From this time on, UTC, by Kafka's time of the messages.")],
+    until: Annotated[datetime, typer.Option("--to", help="Up to this time, which is not part of it, UTC.")],
+    yes: Yes = False,
+) -> None:
+    """Compute again what messages of a stretch of time gave, and write the difference: to tables of the streaming
+    pipeline, by default bronze, and all that is downstream.
+
+    For a rule or a step that was corrected. A message belongs to the time at which Kafka took it, whatever the time of
+    its event. Exit code 0 only where the run succeeded; what was left, the next run of the pipeline does.
+    """
+    from music_lakehouse.cli.job_run import jobs_of
+    from music_lakehouse.cli.run import finish, run_and_show
+    from music_lakehouse.defs.listening.steps import STEPS
+    from music_lakehouse.defs.listening.tables import BRONZE
+    from music_lakehouse.lakehouse import repair
+    from music_lakehouse.lakehouse.changes import Stretch
+    from music_lakehouse.settings import Settings
+
+    stretch = Stretch(*(moment.replace(tzinfo=moment.tzinfo or timezone.utc) for moment in (since, until)))
+    if stretch.since >= stretch.until:
+        raise typer.BadParameter("it has to be later than --from", param_hint="--to")
+    names = tables or [table.full_name for table in BRONZE.values()]
+    for name in names:
+        _, table, _ = opened(name)
+        if table not in STEPS and table not in BRONZE.values():
+            raise typer.BadParameter(
+                f"{name} is not made of Kafka's messages by a step of its own: tables of bronze (by topic), silver and "
+                "gold of the streaming pipeline can be computed again by time; `music-lakehouse rebuild` writes others",
+                param_hint="TABLE",
+            )
+    confirm(f"This computes again what messages of {stretch} gave to {', '.join(names)}, and downstream", yes=yes)
+    with _held("reprocess") as lake:
+        told = repair.compute_again(lake, names, stretch)
+    for job, written in jobs_of(told).items():
+        finish(run_and_show(job, Settings(), tables=written))
 
 
 @contextmanager

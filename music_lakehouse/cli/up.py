@@ -25,12 +25,13 @@ def up(
     port: Annotated[int, typer.Option(help="Port of Dagster's UI, on 127.0.0.1.")] = 3000,
     spark_port: Annotated[int, typer.Option(help="Port of the Spark Connect server, on 127.0.0.1.")] = 15002,
     dashboard_port: Annotated[int, typer.Option(help="Port of the dashboard, on 127.0.0.1.")] = 8501,
+    metrics_port: Annotated[int, typer.Option(help="Port of /metrics for Prometheus, on 127.0.0.1.")] = 9108,
     *,
     no_simulator: Annotated[bool, typer.Option("--no-simulator", help="Send no events: yours come to Kafka.")] = False,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Leave the dashboard out.")] = False,
 ) -> None:
-    """Keep everything running: Kafka, one Spark that all runs share, Dagster with its sensors on, live events and the
-    dashboard. Ctrl-C stops all of it.
+    """Keep everything running: Kafka, one Spark that all runs share, Dagster with its sensors on, live events, the
+    dashboard and /metrics. Ctrl-C stops all of it.
 
     A part that dies is started again. Kafka is started where KAFKA_BOOTSTRAP_SERVERS is a port of this host on which
     nothing listens, and Spark where SPARK_REMOTE names no server; others are used, and left running.
@@ -65,11 +66,18 @@ def up(
     if dashboard is not None:
         parts.append(dashboard)
         places[platform.DASHBOARD] = f"http://{platform.HOST}:{dashboard_port}"
+    parts.append(platform.metrics(metrics_port, log=logs / "metrics.log"))
+    places[platform.METRICS] = f"http://{platform.HOST}:{metrics_port}/metrics"
     if not no_simulator:
         parts.append(platform.simulator(rate, log=logs / "simulator.log"))
         places[platform.SIMULATOR] = f"{rate:g} events a second"
 
-    ports = {platform.DAGSTER: port, platform.DASHBOARD: dashboard_port, "Spark": spark_port}
+    ports = {
+        platform.DAGSTER: port,
+        platform.DASHBOARD: dashboard_port,
+        platform.METRICS: metrics_port,
+        "Spark": spark_port,
+    }
     for part in parts:
         taken = ports.get(part.name)
         if taken is not None and is_listening(taken):

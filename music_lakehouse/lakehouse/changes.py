@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.lake import CHANGE_TYPE, MOST_ROWS_AT_ONCE, Lake, LakePaths
+from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.records import read_records, replace_records
 from music_lakehouse.lakehouse.tables import Column, Table
 
@@ -30,7 +31,12 @@ POSITIONS = Table(
     description="One row a (step, source): up to which version of the source the step has taken its changes.",
     columns=(
         Column("step", "STRING", "the table that the step keeps"),
-        Column("source", "STRING", "the table that it reads; *: its own table is to be written anew as a whole"),
+        Column(
+            "source",
+            "STRING",
+            "the table that it reads; *: its own table is to be written anew as a whole; * and two times: what "
+            "messages of that stretch gave is to be computed again",
+        ),
         Column("table_id", "STRING", "the source's Delta table id: a table made anew has another"),
         Column("version", "BIGINT", "the source's version up to which changes were taken"),
         Column("recorded_at", "TIMESTAMP", "when this was recorded"),
@@ -39,6 +45,26 @@ POSITIONS = Table(
     partition_by=("step",),
 )
 _ANEW = "*"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of time, UTC, from one moment to another (exclusive)."""
+
+    since: datetime
+    until: datetime
+
+    def of(self, column: str) -> Moments:
+        """The rows whose timestamp column lies in it."""
+        return Moments(column, self.since, self.until - timedelta(microseconds=1))
+
+    def __str__(self) -> str:
+        return f"{self.since.isoformat()}/{self.until.isoformat()}"
+
+    @staticmethod
+    def parse(text: str) -> Stretch:
+        since, until = map(datetime.fromisoformat, text.split("/"))
+        return Stretch(since, until)
 
 
 @dataclass(frozen=True)
@@ -52,6 +78,10 @@ class Change:
     since: int | None
     commits: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     """What the log says of the commits after `since`."""
+    claimed: DataFrame | None = field(default=None, repr=False)
+    """Rows that count as changed though nobody changed them: what follows from them is to be computed again."""
+    why: str = ""
+    """What was claimed, in a word."""
 
     @property
     def full(self) -> bool:
@@ -59,6 +89,8 @@ class Change:
 
     @cached_property
     def rows(self) -> DataFrame:
+        if self.claimed is not None:
+            return self.claimed.withColumn(CHANGE_TYPE, F.lit("update_postimage"))
         if self.since is None:
             return self.lake.read(self.source, version=self.state.version).withColumn(CHANGE_TYPE, F.lit("insert"))
         few = self.lake.small and self.count is not None and self.count <= MOST_ROWS_AT_ONCE
@@ -66,16 +98,18 @@ class Change:
 
     def __str__(self) -> str:
         since = "the beginning" if self.since is None else self.since
-        return f"{self.source.full_name} {self.state.table_id} from {since} to {self.state.version}"
+        return f"{self.source.full_name} {self.state.table_id} from {since} to {self.state.version}{self.why}"
 
     @property
     def append_only(self) -> bool:
         """Whether the log says that rows were only added: then all rows are inserts, and none was added twice."""
-        return self.since is not None and all(map(delta.is_append, self.commits))
+        return self.since is not None and self.claimed is None and all(map(delta.is_append, self.commits))
 
     @property
     def count(self) -> int | None:
         """About how many rows there are, by the log alone; None where it doesn't say."""
+        if self.claimed is not None:
+            return None
         if self.since is None:
             return self.lake.rows(self.source)
         return total(map(delta.rows_of, self.commits))
@@ -84,6 +118,12 @@ class Change:
     def inserted(self) -> DataFrame:
         """Only rows that were added, without the change type."""
         return self.rows.where(F.col(CHANGE_TYPE) == "insert").drop(CHANGE_TYPE)
+
+    @property
+    def touched(self) -> DataFrame:
+        """The rows that keys are taken from, without the change type: those that were added; where any were changed or
+        removed, all of them as they were and as they are."""
+        return self.inserted if self.full or self.append_only else self.rows.drop(CHANGE_TYPE)
 
     def inserted_as(self, name: str, transform: Callable[[DataFrame], DataFrame], *, many: bool = False) -> DataFrame:
         """What the transform, which the name stands for, makes of `inserted`; where few rows are expected, and else if
@@ -101,12 +141,19 @@ class Changes:
     by_source: Mapping[Table, Change]
     anew: bool = False
     """Whether the step was told to begin anew: what it records behind its commit takes that back."""
+    again: tuple[Stretch, ...] = ()
+    """The stretches of time of which the step was told to compute again what it has; taken back likewise."""
 
     def __bool__(self) -> bool:
         return bool(self.by_source)
 
     def get(self, source: Table) -> Change | None:
         return self.by_source.get(source)
+
+    def only_added(self, *sources: Table) -> bool:
+        """Whether of these sources rows were only added: nothing that a step knew of them is gone."""
+        found = filter(None, map(self.get, sources))
+        return all(change.full or change.append_only for change in found)
 
     @property
     def full(self) -> bool:
@@ -136,6 +183,8 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
     """What the step has not seen yet of its sources. A source that doesn't exist yet has no changes."""
     positions = _recorded(lake, step)
     anew = _ANEW in positions
+    told = sorted(source for source in positions if source.startswith(_ANEW) and source != _ANEW)
+    again = tuple(Stretch.parse(source.removeprefix(_ANEW)) for source in told)
     found = {}
     for source in sources:
         state = lake.state(source)
@@ -147,7 +196,21 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
         commits = _commits_behind(lake, source, known, state)
         since = known.version if known is not None and commits else None
         found[source] = Change(lake, source, state, since, tuple(commits or ()))
-    return Changes(step, found, anew)
+    return Changes(step, found, anew, () if anew else again)
+
+
+def claim_changes(lake: Lake, step: str, rows: Mapping[Table, DataFrame], why: str) -> Changes:
+    """Changes by which a step computes again what follows from these rows of its sources, though they are as they were.
+    Their positions are not to be recorded. `why` tells rows of the same source from others."""
+    states = {source: lake.state(source) for source in rows}
+    return Changes(
+        step,
+        {
+            source: Change(lake, source, state, state.version, claimed=rows[source], why=f", {why}")
+            for source, state in states.items()
+            if state is not None
+        },
+    )
 
 
 def rows_behind(lake: LakePaths, step: str, source: Table) -> int:
@@ -162,7 +225,7 @@ def rows_behind(lake: LakePaths, step: str, source: Table) -> int:
 
 def record_positions(lake: LakePaths, changes: Changes) -> None:
     """Remember that the step has taken these changes; call it after the step's commit."""
-    if changes:
+    if changes or changes.again:
         states = {source.full_name: change.state for source, change in changes.by_source.items()}
         _record(lake, changes.step, states)
 
@@ -179,7 +242,7 @@ def read_source_position(lake: LakePaths, step: str, source: str) -> delta.Table
 
 def read_positions(lake: LakePaths, step: str) -> dict[str, delta.TableState]:
     """The positions recorded for the step, by the source's full name."""
-    return {source: state for source, state in _recorded(lake, step).items() if source != _ANEW}
+    return {source: state for source, state in _recorded(lake, step).items() if source[:1] != _ANEW}
 
 
 def _recorded(lake: LakePaths, step: str) -> dict[str, delta.TableState]:
@@ -200,6 +263,15 @@ def _replace(lake: LakePaths, step: str, states: Mapping[str, delta.TableState])
     replace_records(lake, POSITIONS, rows, partition=step)
 
 
+def move_positions(lake: LakePaths, source: Table, state: delta.TableState, version: int) -> None:
+    """Let the steps that have taken the source in this state have taken it up to a later version: no row changed
+    between them, and the source's log doesn't tell any more."""
+    for row in read_records(lake, POSITIONS):
+        if row["source"] == source.full_name and delta.TableState(row["table_id"], row["version"]) == state:
+            moved = delta.TableState(state.table_id, version)
+            _replace(lake, row["step"], {**_recorded(lake, row["step"]), source.full_name: moved})
+
+
 def forget_positions(lake: LakePaths, step: str) -> None:
     """Let the step see everything at its next run."""
     replace_records(lake, POSITIONS, [], partition=step)
@@ -208,6 +280,11 @@ def forget_positions(lake: LakePaths, step: str) -> None:
 def begin_anew(lake: LakePaths, step: str) -> None:
     """Let the step see everything at its next run, and write its table anew as a whole, whatever it holds."""
     _replace(lake, step, {**_recorded(lake, step), _ANEW: delta.TableState("", -1)})
+
+
+def compute_again(lake: LakePaths, step: str, stretch: Stretch) -> None:
+    """Let the step, at its next run, compute again what messages of the stretch gave."""
+    _replace(lake, step, {**_recorded(lake, step), f"{_ANEW}{stretch}": delta.TableState("", -1)})
 
 
 def begins_anew(lake: LakePaths, step: str) -> bool:

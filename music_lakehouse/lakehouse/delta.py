@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def storage_options() -> dict[str, str]:
-    """The object store's settings for delta-rs: the `AWS_…` and `AZURE_…` variables as they stand."""
-    return {key: value for key, value in os.environ.items() if key.startswith(("AWS_", "AZURE_", "GOOGLE_"))}
+    """The object store's settings for delta-rs: the `AWS_…` and `AZURE_…` variables as they stand, if not empty."""
+    return {key: value for key, value in os.environ.items() if value and key.startswith(("AWS_", "AZURE_", "GOOGLE_"))}
 
 
 def native_uri(uri: str) -> str:

@@ -100,7 +100,7 @@ def _in_store(root: str) -> list[str]:
         return [info.path for info in infos if info.type == FileType.Directory]
 
     layers = [layer for layer in directories("") if not layer.startswith(("_", "."))]
-    if not layers and isinstance(files, SubTreeFileSystem):
+    if not layers and root.startswith("s3") and isinstance(files, SubTreeFileSystem):
         bucket = files.base_path.strip("/").split("/")[0]
         if files.base_fs.get_file_info(bucket).type == FileType.NotFound:
             raise FileNotFoundError(f"there is no bucket {bucket} for the lake {root}: make it, or set LAKEHOUSE_ROOT")

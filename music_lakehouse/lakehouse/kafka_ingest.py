@@ -67,8 +67,9 @@ def waiting(lake: Lake, topic: kafka.Topic, table: Table) -> int:
 def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Table, *, max_offsets: int) -> Ingested:
     """Append to the raw table all messages of the topic that it lacks, up to the topic's present end.
 
-    At most `max_offsets` messages a micro-batch. A query whose checkpoint is gone goes on behind what was read. Raises
-    MessagesLostError where messages that were never read are gone, before anything is written.
+    At most `max_offsets` messages a micro-batch. A query whose checkpoint is gone goes on behind what was read; what
+    was erased is not read again. Raises MessagesLostError where messages that were never read are gone, before anything
+    is written.
     """
     lake.create(table)
     kafka_positions.record_rows(lake, table, topic)
@@ -89,6 +90,10 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
         .option("maxOffsetsPerTrigger", max_offsets)
         .load()
     )
+    erased = kafka_positions.erased_behind(lake, topic, starts)
+    if erased:
+        places = lake.spark.createDataFrame(erased, "partition INT, offset BIGINT")
+        messages = messages.join(F.broadcast(places), ["partition", "offset"], "left_anti")
     state = lake.state(table)
     query = f"{table.full_name}/{topic.topic_id}-{state.table_id if state else ''}-{kafka_positions.epoch(lake, topic)}"
     try:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
+from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.kafka import Topic
 from music_lakehouse.lakehouse.lake import LakePaths
-from music_lakehouse.lakehouse.records import append_records, read_records, replace_records
+from music_lakehouse.lakehouse.records import Record, append_records, read_records, replace_records
 from music_lakehouse.lakehouse.tables import Column, Table
 
 KAFKA_POSITIONS = Table(
@@ -45,6 +47,22 @@ ACCEPTED_LOSS = Table(
         Column("accepted_at", "TIMESTAMP", "when the loss was accepted"),
     ),
     key=("kafka_topic_id", "kafka_partition", "from_offset"),
+)
+
+
+ERASED = Table(
+    layer="metrics",
+    name="erased",
+    description="One row a message that was erased from the lake: it is not read again, and no loss. It names nobody.",
+    columns=(
+        Column("kafka_topic", "STRING", "the topic's name on the broker"),
+        Column("kafka_topic_id", "STRING", "the broker's id of the topic"),
+        Column("kafka_partition", "INT", "the partition"),
+        Column("kafka_offset", "BIGINT", "the offset in the partition"),
+        Column("erased_at", "TIMESTAMP", "when this was recorded: before the message was removed"),
+    ),
+    key=("kafka_topic_id", "kafka_partition", "kafka_offset"),
+    partition_by=("kafka_topic",),
 )
 
 
@@ -92,6 +110,53 @@ def forget_read(lake: LakePaths, table: Table) -> None:
     for topic in {row["kafka_topic"] for row in rows if row["raw_table_id"] == state.table_id}:
         of_others = [row for row in rows if row["kafka_topic"] == topic and row["raw_table_id"] != state.table_id]
         replace_records(lake, KAFKA_POSITIONS, of_others, partition=topic)
+
+
+def record_erased(lake: LakePaths, messages: Iterable[Record]) -> None:
+    """Remember, before they are removed, that the messages (rows of ERASED without a time) are erased."""
+    known = {tuple(row[name] for name in ERASED.key) for row in read_records(lake, ERASED)}
+    now = datetime.now(timezone.utc)
+    rows = [row for row in messages if tuple(row[name] for name in ERASED.key) not in known]
+    append_records(lake, ERASED, [{**row, "erased_at": now} for row in rows])
+
+
+def erased_behind(lake: LakePaths, topic: Topic, starts: dict[int, int]) -> list[tuple[int, int]]:
+    """Partition and offset of the topic's erased messages that a query would read that begins at these offsets."""
+    return [
+        (row["kafka_partition"], row["kafka_offset"])
+        for row in read_records(lake, ERASED, partition=topic.name)
+        if row["kafka_topic_id"] == topic.topic_id and row["kafka_offset"] >= starts.get(row["kafka_partition"], 0)
+    ]
+
+
+def settle(lake: LakePaths, table: Table) -> None:
+    """Record how far topics were read into the raw table, whatever became of its rows since, as of its present version:
+    for when its log is about to end there, or was made to."""
+    found = lake.open(table)
+    if found is None:
+        return
+    query = "SELECT DISTINCT kafka_topic FROM raw"
+    names = {row["kafka_topic"] for row in pa.table(QueryBuilder().register("raw", found).execute(query)).to_pylist()}
+    table_id = delta.state_of(found).table_id
+    names |= {row["kafka_topic"] for row in read_records(lake, KAFKA_POSITIONS) if row["raw_table_id"] == table_id}
+    for name in sorted(names):
+        places, recorded = _places(lake, table, name)
+        if not recorded:
+            _record(lake, table, name, places)
+
+
+def move_on(lake: LakePaths, table: Table, before: int) -> None:
+    """Record that what was recorded as of the raw table's version `before` holds of its present one: no message came
+    between them, and the log doesn't tell any more."""
+    state = lake.state(table)
+    if state is None or state.version == before:
+        return
+    rows = read_records(lake, KAFKA_POSITIONS)
+    own = [row for row in rows if row["raw_table_id"] == state.table_id and row["raw_version"] == before]
+    for topic in {row["kafka_topic"] for row in own}:
+        of_topic = [row for row in rows if row["kafka_topic"] == topic]
+        moved = [{**row, "raw_version": state.version} if row in own else row for row in of_topic]
+        replace_records(lake, KAFKA_POSITIONS, moved, partition=topic)
 
 
 def find_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str, object]]:
@@ -224,10 +289,11 @@ def _given_up(accepted: list[dict[str, Any]]) -> dict[Place, int]:
 
 
 def _offsets_in_rows(table: DeltaTable | None, topic_name: str, since: int | None) -> dict[Place, int]:
-    """The first offset behind the raw table's rows of the topic, or behind those after its version `since`."""
+    """The first offset behind the raw table's rows of the topic, or behind those after its version `since`, as far as
+    its log reaches back to it."""
     if table is None:
         return {}
-    if since is None:
+    if since is None or delta.commits_after(table, since, table.version()) is None:
         query = (
             "SELECT kafka_topic, kafka_topic_id, kafka_partition, max(kafka_offset) AS kafka_offset_max FROM raw "
             "GROUP BY kafka_topic, kafka_topic_id, kafka_partition"

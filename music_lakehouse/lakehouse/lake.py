@@ -152,6 +152,10 @@ class Lake(LakePaths):
     def is_replaced(self, table: Table) -> bool:
         return table in self._replaced
 
+    def reopen(self) -> None:
+        """Open tables anew from now on: for when somebody cut off the logs that were read so far."""
+        self._opened.clear()
+
     def rows(self, table: Table) -> int:
         return 0 if table in self._replaced else super().rows(table)
 

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from deltalake.exceptions import DeltaError
 
-from music_lakehouse.lakehouse.changes import begin_anew, downstream_of, read_positions
+from music_lakehouse.lakehouse import changes
+from music_lakehouse.lakehouse.changes import Stretch, begin_anew, downstream_of, read_positions
 from music_lakehouse.lakehouse.file_ledger import forget_files, read_files
 from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.kafka_positions import forget_read
@@ -45,6 +46,22 @@ def write_anew(lake: LakePaths, tables: Iterable[str]) -> list[str]:
 
     Raises RepairError where one of the tables doesn't follow other tables, or wasn't made yet.
     """
+    return _tell(lake, _with_downstream(lake, tables))
+
+
+def compute_again(lake: LakePaths, tables: Iterable[str], stretch: Stretch) -> list[str]:
+    """Have the next run compute again what messages of a stretch of time gave to the tables (full names) and to all
+    that is downstream of them, and write the difference; return their names. The caller holds the lake's lock.
+
+    Raises RepairError as `write_anew`.
+    """
+    told = _with_downstream(lake, tables)
+    for name in reversed(told):
+        changes.compute_again(lake, name, stretch)
+    return told
+
+
+def _with_downstream(lake: LakePaths, tables: Iterable[str]) -> list[str]:
     given = list(dict.fromkeys(tables))
     for name in given:
         if not keeps_itself_up(lake, name):
@@ -52,7 +69,7 @@ def write_anew(lake: LakePaths, tables: Iterable[str]) -> list[str]:
                 f"{name} is not made of other tables, or was not made yet: tables of silver and gold, and those of "
                 "bronze into which Kafka's messages are parsed, can be written anew, once their job has run"
             )
-    return _tell(lake, [*given, *downstream_of(lake, given)])
+    return [*given, *downstream_of(lake, given)]
 
 
 def restore(lake: LakePaths, table: Table, target: int | datetime, *, kept_with: Iterable[str] = ()) -> Restored:

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from music_lakehouse.lakehouse.changes import Changes, find_changes, forget_positions, record_positions
+from pyspark.sql import DataFrame
+
+from music_lakehouse.lakehouse.changes import (
+    Changes,
+    Stretch,
+    claim_changes,
+    find_changes,
+    forget_positions,
+    record_positions,
+)
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.query import MOST_ROWS_READ_AT_ONCE
 from music_lakehouse.lakehouse.tables import Table
@@ -29,6 +38,8 @@ class Step:
     update: Callable[[Lake, Changes], Written]
     after: tuple[Table, ...] = ()
     reads_all: bool = False
+    of_messages: Callable[[Lake, Table, Stretch], DataFrame | None] | None = None
+    """The rows of a source that messages of a stretch of time gave; None where the source's tell of no message."""
 
 
 def in_stages(steps: Iterable[Step]) -> list[list[Step]]:
@@ -72,7 +83,11 @@ def find_work(lake: Lake, step: Step) -> Work:
         forget_positions(lake, step.table.full_name)
     changes = find_changes(lake, step.table.full_name, step.sources)
     long = step.reads_all and sum(map(lake.rows, step.sources)) > MOST_ROWS_READ_AT_ONCE
-    return Work(step, changes, created, None if changes and long else changes.count)
+    rows = None if changes and long else changes.count
+    if changes.again and rows is not None:
+        # At most all of them.
+        rows += sum(map(lake.rows, step.sources))
+    return Work(step, changes, created, rows)
 
 
 def do_work(lake: Lake, work: Work) -> StepReport:
@@ -82,9 +97,17 @@ def do_work(lake: Lake, work: Work) -> StepReport:
     if work.created or work.changes.count != 0 or work.changes.full:
         with lake.replacing(work.step.table) if work.changes.anew else nullcontext():
             written = work.step.update(lake, work.changes)
-    if work.changes:
+    for stretch in work.changes.again:
+        written += _compute_again(lake, work.step, stretch)
+    if work.changes or work.changes.again:
         record_positions(lake, work.changes)
     return StepReport(work.changes, written, time.monotonic() - started)
+
+
+def _compute_again(lake: Lake, step: Step, stretch: Stretch) -> Written:
+    rows = {source: step.of_messages(lake, source, stretch) for source in step.sources} if step.of_messages else {}
+    known = {source: found for source, found in rows.items() if found is not None}
+    return step.update(lake, claim_changes(lake, step.table.full_name, known, str(stretch))) if known else Written()
 
 
 def run_step(lake: Lake, step: Step) -> StepReport:

@@ -148,6 +148,30 @@ def test_the_job_of_a_table_is_the_one_that_writes_its_pipeline() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--from", "2024-01-02", "--to", "2024-01-02"), "it has to be later than --from"),
+        (("--from", "2024-01-01", "--to", "2024-01-02", TABLE), f"{TABLE} is not made of Kafka's messages by a step"),
+        (("--to", "2024-01-02"), "Missing option"),
+    ],
+)
+def test_reprocess_says_what_it_cant_do(command: Command, sold: LakePaths, words: tuple[str, ...], says: str) -> None:
+    ran = command("reprocess", *words)
+
+    assert ran.code == 2
+    assert says in ran.err
+
+
+def test_reprocess_asks_first(command: Command, lake: Path) -> None:
+    words = ("--from", "2024-01-01", "--to", "2024-01-02T06:00:00", "silver.dim_users")
+
+    ran = command("reprocess", *words)
+
+    assert ran.code == 1
+    assert "messages of 2024-01-01T00:00:00+00:00/2024-01-02T06:00:00+00:00 gave to silver.dim_users" in ran.error
+
+
 @pytest.mark.spark
 @pytest.mark.slow
 @pytest.mark.timeout(600)

@@ -29,7 +29,7 @@ class Up:
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.lake = LakePaths(str(directory / "lake"))
-        self.kafka, self.ui, self.spark = free_port(), free_port(), free_port()
+        self.kafka, self.ui, self.spark, self.metrics = (free_port() for _ in range(4))
         self.log = directory / "up.log"
         self.settings = Settings(
             lakehouse_root=self.lake.root,
@@ -50,7 +50,7 @@ class Up:
             "SPARK_MASTER": "local[2]",
             "PYTHONPATH": str(REPOSITORY),
         }
-        ports = ["--port", str(self.ui), "--spark-port", str(self.spark)]
+        ports = ["--port", str(self.ui), "--spark-port", str(self.spark), "--metrics-port", str(self.metrics)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "music_lakehouse.cli.main", "up", *options, *ports],
@@ -88,7 +88,7 @@ class Up:
     def listening(self) -> list[int]:
         """Those of its ports that are open."""
         found = []
-        for port in (self.kafka, self.ui, self.spark):
+        for port in (self.kafka, self.ui, self.spark, self.metrics):
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 found.append(port)
         return found

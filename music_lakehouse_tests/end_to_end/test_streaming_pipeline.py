@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -13,9 +16,15 @@ from pyspark.sql import SparkSession
 
 from music_lakehouse.definitions import build_definitions
 from music_lakehouse.defs.catalog import WRITTEN_WITH, find_table
+from music_lakehouse.defs.listening import erasure
 from music_lakehouse.defs.listening.catalog import TABLES
-from music_lakehouse.lakehouse.lake import LakePaths
-from music_lakehouse.lakehouse.repair import restore, write_anew
+from music_lakehouse.defs.listening.erasure import find_person, traces
+from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
+from music_lakehouse.lakehouse.changes import Stretch
+from music_lakehouse.lakehouse.erasure import search
+from music_lakehouse.lakehouse.inventory import remove_directories
+from music_lakehouse.lakehouse.lake import Lake, LakePaths
+from music_lakehouse.lakehouse.repair import compute_again, restore, write_anew
 from music_lakehouse.settings import TOPICS, Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse.simulator.config import SimulatorConfig
@@ -24,10 +33,13 @@ from music_lakehouse.simulator.reference import write_reference
 from music_lakehouse.simulator.simulation import simulate
 from music_lakehouse.simulator.sinks import to_kafka
 from music_lakehouse_tests.defs.listening.histories import START, with_more_faults
+from music_lakehouse_tests.defs.run_results import figures
 from music_lakehouse_tests.oracle.compare import assert_lake_equals_oracle
 from music_lakehouse_tests.oracle.lake import read_lake
 from music_lakehouse_tests.oracle.laws import laws
+from music_lakehouse_tests.oracle.messages import Message as Sent
 from music_lakehouse_tests.oracle.messages import messages_from_kafka
+from music_lakehouse_tests.oracle.persons import users_of, without_user
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.end_to_end]
 
@@ -50,9 +62,10 @@ class Platform:
         lines = songs.read_text(encoding="utf-8").splitlines(keepends=True)
         songs.write_text("".join(lines[:400]), encoding="utf-8")
 
-    def run(self) -> dg.ExecuteInProcessResult:
-        """One run; fails the test where it or a check that is an error fails."""
-        result = self._job.execute_in_process(instance=self._instance)
+    def run(self, tables: Sequence[str] = ()) -> dg.ExecuteInProcessResult:
+        """One run, of all tables or of some; fails the test where it or a check that is an error fails."""
+        chosen = [dg.AssetKey(table.split(".")) for table in tables] or None
+        result = self._job.execute_in_process(instance=self._instance, asset_selection=chosen)
         assert result.success
         failed = [
             (check.asset_key.to_user_string(), check.check_name)
@@ -62,9 +75,13 @@ class Platform:
         assert failed == []
         return result
 
-    def assert_equals_oracle(self) -> None:
-        """Every table, against what was read straight from the broker; and the laws."""
-        sent = messages_from_kafka(self.settings.kafka_bootstrap_servers, self.settings.topics)
+    def sent(self) -> list[Sent]:
+        """What the broker has."""
+        return messages_from_kafka(self.settings.kafka_bootstrap_servers, self.settings.topics)
+
+    def assert_equals_oracle(self, sent: Sequence[Sent] | None = None) -> None:
+        """Every table, against what was read straight from the broker, or the given messages; and the laws."""
+        sent = self.sent() if sent is None else sent
         assert_lake_equals_oracle(self.settings.lake_uri, sent, self.settings.reference_root)
         assert laws(read_lake(self.settings.lake_uri)) == []
 
@@ -153,3 +170,111 @@ def test_whatever_was_put_back_or_damaged_the_next_run_makes_right(platform: Pla
     versions = {table.full_name: lake.state(table) for table in TABLES.values()}
     platform.run()
     assert {table.full_name: lake.state(table) for table in TABLES.values()} == versions, "nothing is new then"
+
+
+def test_a_run_computes_again_what_it_was_told_to(platform: Platform, spark: SparkSession, seed: int) -> None:
+    to_kafka(history(seed, 100, dirty=0.3), platform.settings)
+    platform.run()
+    lake = LakePaths(platform.settings.lake_uri)
+    spark.sql(f"UPDATE delta.`{lake.path(BRONZE['listen_events'])}` SET song = 'Wrong', userId = 1")
+    spark.sql(f"DELETE FROM delta.`{lake.path(QUARANTINE)}`")
+    ages = Stretch(datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(2100, 1, 1, tzinfo=timezone.utc))
+
+    told = compute_again(lake, [table.full_name for table in BRONZE.values()], ages)
+    result = platform.run(told)
+
+    assert figures(result)["bronze/listen_events"]["rows_updated"] > 0
+    platform.assert_equals_oracle()
+
+
+@pytest.mark.timeout(900)
+def test_a_user_who_is_forgotten_leaves_no_trace_and_what_comes_later_goes_on(
+    platform: Platform, spark: SparkSession, seed: int
+) -> None:
+    messages = history(seed, 300, dirty=0.3)
+    to_kafka(messages[:500], platform.settings)
+    platform.run()
+    lake = Lake(platform.settings.lake_uri, spark)
+    [(user, count)] = Counter(users_of(platform.sent())).most_common(1)
+    assert search(lake.root, traces(find_person(lake, user))).found, "before it, the search finds the user"
+
+    done = erasure.forget_user(lake, user)
+
+    assert (done.searched.found, done.broken, done.names_known) == ([], [], True)
+    assert done.removed["raw.listen_events"] > 0
+    assert sum(done.removed.get(f"raw.{topic}", 0) for topic in TOPICS) >= count
+    left = without_user(platform.sent(), user)
+    platform.assert_equals_oracle(left)
+
+    versions = {table.full_name: LakePaths(lake.root).state(table) for table in TABLES.values()}
+    platform.run()
+    assert {table.full_name: LakePaths(lake.root).state(table) for table in TABLES.values()} == versions
+
+    before = {(each.topic_id, each.partition, each.offset) for each in platform.sent()}
+    to_kafka(messages[500:], platform.settings)
+    platform.run()
+    new = [each for each in platform.sent() if (each.topic_id, each.partition, each.offset) not in before]
+    platform.assert_equals_oracle([*left, *new])
+
+    # Kafka has the user's messages still: whatever is read again, they aren't.
+    remove_directories(lake.root, ["raw", "_checkpoints", "metrics/kafka_positions", "metrics/positions"])
+    platform.run()
+    platform.assert_equals_oracle([*left, *new])
+
+
+class Killed(Exception):
+    """Stands for a kill: what was to come next doesn't."""
+
+
+KILLS = (
+    ("record_source_position", 1),
+    ("remove_messages", 3),
+    ("remove_messages", 17),
+    ("run_step", 3),
+    ("forget_history", 6),
+    ("move_positions", 2),
+)
+"""After which call of what, in a row: the first topic's raw rows are gone; its refused messages; bronze loses its own;
+the steps follow; histories end; positions are moved."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_user_is_forgotten_however_often_that_was_killed(
+    platform: Platform, spark: SparkSession, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_kafka(history(seed, 200, dirty=0.3), platform.settings)
+    platform.run()
+    lake = Lake(platform.settings.lake_uri, spark)
+    [(user, _)] = Counter(users_of(platform.sent())).most_common(1)
+    named = traces(find_person(lake, user))
+
+    for name, calls in KILLS:
+        with monkeypatch.context() as patched:
+            patched.setattr(erasure, name, killed_after(getattr(erasure, name), calls))
+            with pytest.raises(Killed):
+                erasure.forget_user(lake, user)
+        lake = Lake(platform.settings.lake_uri, spark)
+    done = erasure.forget_user(lake, user)
+
+    assert (done.searched.found, done.broken) == ([], [])
+    assert search(lake.root, named).found == [], "nor of the names, which the last try didn't know any more"
+    left = without_user(platform.sent(), user)
+    platform.assert_equals_oracle(left)
+    platform.run()
+    platform.assert_equals_oracle(left)
+
+
+def killed_after(function: Callable[..., Any], calls: int) -> Callable[..., Any]:
+    """The function, of which that call is the last thing that happens."""
+    done = 0
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        nonlocal done
+        result = function(*arguments, **named)
+        done += 1
+        if done == calls:
+            raise Killed
+        return result
+
+    return call

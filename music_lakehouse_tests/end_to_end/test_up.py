@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -26,7 +27,9 @@ def test_up_goes_on_when_its_spark_is_killed_and_leaves_nothing_behind_at_ctrl_c
     try:
         up.wait_for(lambda: up.streams > 0, "rows in gold.wide_streams", 240)
         seen.update(up.children)
-        assert len(up.listening()) == 3
+        assert len(up.listening()) == 4
+        with urllib.request.urlopen(f"http://127.0.0.1:{up.metrics}/metrics", timeout=30) as page:
+            assert "music_lakehouse_kafka_up 1.0" in page.read().decode()
         first, rows = up.spark_server(), up.streams
         assert first is not None
         first.kill()
@@ -44,5 +47,5 @@ def test_up_goes_on_when_its_spark_is_killed_and_leaves_nothing_behind_at_ctrl_c
     assert re.search(r"events a second; [\d,]+ messages that raw lacks, [\d,]+ listens that gold lacks; [1-9]", text)
     assert re.search(r"Last run: streaming_pipeline \w+", text)
     order = re.findall(r"Stopping (\w+)", text)
-    assert order == ["Simulator", "Dagster", "Spark", "Kafka"]
+    assert order == ["Simulator", "Metrics", "Dagster", "Spark", "Kafka"]
     assert text.rstrip().endswith("Everything is stopped")

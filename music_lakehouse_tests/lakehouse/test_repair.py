@@ -12,6 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import (
     POSITIONS,
+    Stretch,
     begin_anew,
     begins_anew,
     downstream_of,
@@ -22,7 +23,7 @@ from music_lakehouse.lakehouse.file_ledger import LOADED, FileRecord, read_files
 from music_lakehouse.lakehouse.kafka_positions import KAFKA_POSITIONS
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.records import append_records, read_records
-from music_lakehouse.lakehouse.repair import RepairError, restore, write_anew
+from music_lakehouse.lakehouse.repair import RepairError, compute_again, restore, write_anew
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY
 
@@ -182,3 +183,25 @@ def test_the_marks_are_rows_of_positions(lake: LakePaths) -> None:
     begin_anew(lake, "gold.c")
     marks = [(row["step"], row["source"]) for row in read_records(lake, POSITIONS, partition="gold.c")]
     assert sorted(marks) == [("gold.c", "*"), ("gold.c", "silver.b")]
+
+
+def test_a_stretch_of_time_is_told_to_a_table_and_what_is_downstream(lake: LakePaths) -> None:
+    stretch = Stretch(NOW, NOW + timedelta(hours=1))
+
+    assert compute_again(lake, ["silver.b"], stretch) == ["silver.b", "gold.c"]
+    assert compute_again(lake, ["silver.b"], stretch) == ["silver.b", "gold.c"]
+
+    def stretches(step: str) -> list[Stretch]:
+        rows = read_records(lake, POSITIONS, partition=step)
+        return [Stretch.parse(row["source"][1:]) for row in rows if row["source"].startswith("*")]
+
+    assert (stretches("silver.b"), stretches("gold.c"), stretches("gold.d")) == ([stretch], [stretch], [])
+    assert read_positions(lake, "silver.b") == {"silver.items": STATE}, "where it was isn't forgotten"
+    assert told(lake) == set(), "nothing is written as a whole"
+    record_source_position(lake, "silver.b", "silver.items", STATE)
+    assert stretches("silver.b") == [], "what was done is done"
+
+
+def test_a_stretch_of_time_ends_before_its_end() -> None:
+    moments = Stretch(NOW, NOW + timedelta(hours=1)).of("at")
+    assert (moments.first, moments.last) == (NOW, NOW + timedelta(hours=1) - timedelta(microseconds=1))

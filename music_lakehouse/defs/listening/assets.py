@@ -136,7 +136,9 @@ def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> I
             rule_results=parsed.rule_results,
             metadata={
                 "rows_read": parsed.rows,
-                "rows_inserted": parsed.rows - parsed.refused,
+                "rows_inserted": parsed.rows - parsed.refused + parsed.corrected.inserted,
+                "rows_updated": parsed.corrected.updated,
+                "rows_deleted": parsed.corrected.deleted,
                 "rows_quarantined": parsed.refused,
                 "rows_rescued": parsed.rescued,
                 "duration_seconds": parsed.seconds,

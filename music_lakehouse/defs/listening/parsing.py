@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
@@ -13,10 +14,13 @@ from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import (
+    Change,
     Changes,
+    Stretch,
     find_changes,
     forget_positions,
-    record_source_position,
+    record_positions,
+    total,
 )
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
 from music_lakehouse.lakehouse.inventory import remove_directories
@@ -24,8 +28,10 @@ from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.stream_figures import MicroBatch
 from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Table
+from music_lakehouse.lakehouse.upsert import Written, make_equal
 
 _MESSAGE = ("kafka_topic_id", "kafka_partition", "kafka_offset")
+KAFKA_TIME = "kafka_timestamp"
 
 
 class OffsetRange(NamedTuple):
@@ -65,6 +71,8 @@ class Parsed:
     topic: str
     seconds: float = 0.0
     anew: bool = False
+    corrected: Written = field(default_factory=Written)
+    """How bronze differed where messages were parsed again."""
     counts: dict[str, int] = field(default_factory=dict)
     micro_batches: tuple[MicroBatch, ...] = ()
 
@@ -86,8 +94,9 @@ class Parsed:
 
 
 def waiting(lake: Lake, topic: str) -> int | None:
-    """How many raw rows of the topic were not parsed yet, about; None where nobody knows."""
-    return _unparsed(lake, topic).count
+    """How many raw rows of the topic are to be parsed, about or at most; None where nobody knows."""
+    changes = _unparsed(lake, topic)
+    return total([changes.count, lake.rows(RAW[topic])]) if changes.again else changes.count
 
 
 def _unparsed(lake: Lake, topic: str) -> Changes:
@@ -100,7 +109,8 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
 
     Each micro-batch takes about `max_bytes` of raw files ("64m"). A batch that is repeated, or a query whose
     checkpoint is gone, adds nothing twice. Where bronze was told to begin anew, all raw rows are parsed again, and what
-    they give takes the place of what was there.
+    they give takes the place of what was there; where it was told to compute a stretch of time again, messages that
+    Kafka took then are parsed again, and the difference is written.
     """
     started = time.monotonic()
     bronze_name = BRONZE[topic].full_name
@@ -110,8 +120,22 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
     parsed = Parsed(topic)
     changes, bronze = _unparsed(lake, topic), lake.state(BRONZE[topic])
     change = changes.get(RAW[topic])
-    if change is None or bronze is None:
+    if bronze is None or (change is None and not changes.again):
         return parsed
+    if change is not None:
+        _parse_new(lake, parsed, changes, change, bronze, max_bytes)
+    # What is there already is passed over by the query, whatever it saw.
+    for stretch in changes.again:
+        parsed.corrected += _parse_again(lake, topic, stretch)
+    record_positions(lake, changes)
+    parsed.seconds = time.monotonic() - started
+    return parsed
+
+
+def _parse_new(
+    lake: Lake, parsed: Parsed, changes: Changes, change: Change, bronze: delta.TableState, max_bytes: str
+) -> None:
+    topic, bronze_name = parsed.topic, BRONZE[parsed.topic].full_name
     checkpoint = lake.checkpoint(f"{bronze_name}/{change.state.table_id}-{bronze.table_id}")
 
     rows_of: dict[int, int] = {}
@@ -134,6 +158,8 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
         process(change.inserted, 0)
     elif change.count != 0:
         stream = lake.spark.readStream.format("delta").option("maxBytesPerTrigger", max_bytes)
+        # Raw rows are erased, never changed: what is left of their files was read before.
+        stream = stream.option("skipChangeCommits", "true")
         if change.since is not None:
             # Without a checkpoint it begins behind what was taken.
             stream = stream.option("startingVersion", change.since + 1)
@@ -146,9 +172,22 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
         )
         counted = (b.counted(rows_of[b.batch_id]) if b.batch_id in rows_of else b for b in report.batches)
         parsed.micro_batches = tuple(batch.arrived_since(written) for batch in counted)
-    record_source_position(lake, bronze_name, RAW[topic].full_name, change.state)
-    parsed.seconds = time.monotonic() - started
-    return parsed
+
+
+def _parse_again(lake: Lake, topic: str, stretch: Stretch) -> Written:
+    """Make bronze and quarantine what the raw rows of the stretch of time give now, and return what differed of bronze.
+    Killed between the two, messages are in both, or in none, until it is repeated."""
+    within = stretch.of(KAFKA_TIME)
+    marked = events.parse(lake.read(RAW[topic]).where(within.predicate()), topic).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        written = make_equal(lake, BRONZE[topic], events.valid(marked, topic), within=within, delete=True)
+        with lake.writing(QUARANTINE):
+            held = lake.read(QUARANTINE).where(F.col("topic") == topic).where(within.predicate())
+            refused = events.refused(marked, topic)
+            make_equal(lake, QUARANTINE, refused, current=held, within=within, delete=True)
+        return written
+    finally:
+        marked.unpersist()
 
 
 def _write_batch(lake: Lake, topic: str, batch: DataFrame) -> dict[str, int]:

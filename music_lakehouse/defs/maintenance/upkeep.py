@@ -5,21 +5,18 @@ Both change no row: a compaction is a commit that says so, which change feeds an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import pyarrow as pa
 from deltalake import DeltaTable
-from pyarrow.fs import FileSelector, FileType
 
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import FEED_RETENTION, POSITIONS
-from music_lakehouse.lakehouse.inventory import store
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.records import read_records
+from music_lakehouse.lakehouse.vacuum import stored_files, vacuum
 
 # What one micro-batch takes of a raw table that is read from its beginning again; a larger file it would take whole.
 FILE_BYTES = 64 * 2**20
@@ -64,7 +61,7 @@ def keep_up(uri: str, *, retention: timedelta = RETENTION, waits_for: Iterable[s
     before = _extent(table, stored)
     if not waits_for:
         table.optimize.compact(target_size=FILE_BYTES)
-    _vacuum(table, uri, stored, retention)
+    vacuum(table, uri, stored, retention)
     table.update_incremental()
     if table.version() == version:
         return Upkeep(before, before, 0, waits_for)
@@ -90,32 +87,6 @@ def steps_behind(lake: LakePaths, tables: Iterable[str]) -> dict[str, tuple[str,
 def _lacks_rows(source: DeltaTable, position: delta.TableState) -> bool:
     """Whether the source has commits with rows behind the position; one in a table of that name before has none."""
     return delta.state_of(source).table_id == position.table_id and delta.has_changed(source, position)
-
-
-def stored_files(uri: str) -> dict[str, int]:
-    """The bytes of all data files under the table's path, by their path in it; neither the log nor hidden files."""
-    infos = store(uri).get_file_info(FileSelector("", recursive=True))
-    return {
-        info.path: info.size
-        for info in infos
-        if info.type == FileType.File and not info.path.startswith("_delta_log") and not info.base_name.startswith(".")
-    }
-
-
-def _vacuum(table: DeltaTable, uri: str, stored: Mapping[str, int], retention: timedelta) -> None:
-    hours = math.ceil(retention / timedelta(hours=1))
-    # Full: also what was never committed, and change feeds, which no log names as removed.
-    doomed = {Path(path).name for path in table.vacuum(hours, dry_run=True, full=True)}
-    # The list has also what an earlier vacuum removed: for that alone a version would be written every time.
-    unneeded = [path for path in stored if Path(path).name in doomed]
-    if not unneeded:
-        return
-    table.vacuum(hours, dry_run=False, full=True)
-    if "://" not in uri:
-        for path in unneeded:
-            # Hadoop's checksum, a hidden file beside it.
-            file = Path(uri, path)
-            file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
 
 
 def _extent(table: DeltaTable, stored: Mapping[str, int]) -> Extent:

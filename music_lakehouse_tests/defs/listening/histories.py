@@ -115,7 +115,7 @@ def deliver(lake: Lake, messages: Iterable[Message]) -> None:
     for topic, sent in by_topic.items():
         lake.create(BRONZE[topic])
         if sent:
-            rows = [_raw_row(message) for message in sent]
+            rows = [raw_row(message) for message in sent]
             marked = events.parse(lake.spark.createDataFrame(rows, RAW[topic].ddl), topic).persist()
             lake.append(events.valid(marked, topic), BRONZE[topic])
             lake.append(events.refused(marked, topic), QUARANTINE)
@@ -132,7 +132,8 @@ def run_steps(lake: Lake, reference_root: Path) -> dict[Table, StepReport]:
         lake.release()
 
 
-def _raw_row(message: Message) -> tuple[Any, ...]:
+def raw_row(message: Message) -> tuple[Any, ...]:
+    """The message as a row of its raw table."""
     try:
         text, rest = None if message.value is None else message.value.decode(), None
     except UnicodeDecodeError:

@@ -12,7 +12,9 @@ import pytest
 from music_lakehouse.defs.catalog import find_table
 from music_lakehouse.defs.listening.catalog import TABLES
 from music_lakehouse.defs.listening.checks import CHECKS
+from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
+from music_lakehouse.lakehouse.kafka_positions import record_erased
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse_tests.defs.broken_tables import (
@@ -154,7 +156,7 @@ def test_a_check_fails_on_a_table_that_was_broken(
     EXAMPLES[check.name](broken, table)
     for name in sorted({table.full_name, *check.tables, *check.counted}):
         write(lake, find_table(name), tables.get(name, []))
-        write(lake, find_table(name), broken[name])
+        write(lake, find_table(name), broken.get(name, []))
     for since in (0, None):
         (found,) = evaluate(lake, table, [check], since=since, find_table=find_table)
         assert not found.passed, f"since {since}: {found}"
@@ -173,6 +175,23 @@ def test_the_newest_event_may_be_a_day_old(sound: tuple[LakePaths, Tables], tmp_
         write(LakePaths(str(tmp_path)), table, [first, {**first, "timestamp": now - timedelta(hours=hours)}])
         (found,) = evaluate(LakePaths(str(tmp_path)), table, [check], since=None, find_table=find_table)
         assert found.passed == passes, hours
+
+
+def test_offsets_that_were_erased_are_no_gap(sound: tuple[LakePaths, Tables], tmp_path: Path) -> None:
+    table, lake = RAW["listen_events"], LakePaths(str(tmp_path))
+    (check,) = (check for check in CHECKS[table] if check.name == "offsets_continuous")
+    rows = sound[1][table.full_name]
+    write(lake, table, [row for row in rows if row["kafka_offset"] not in (1, 2)])
+
+    def failed() -> int:
+        (found,) = evaluate(lake, table, [check], since=None, find_table=find_table)
+        return found.failed
+
+    assert failed() == 2
+    record_erased(lake, [{name: rows[1][name] for name in ("kafka_topic", *table.key)}])
+    assert failed() == 1
+    record_erased(lake, [{name: rows[2][name] for name in ("kafka_topic", *table.key)}])
+    assert failed() == 0
 
 
 def levels(tables: Tables, tmp_path: Path) -> Outcome:

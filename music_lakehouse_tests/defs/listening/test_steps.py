@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
+import pyarrow as pa
 import pytest
 
 from music_lakehouse.defs.listening.gold_tables import GOLD
 from music_lakehouse.defs.listening.silver_tables import SILVER
 from music_lakehouse.defs.listening.steps import STEPS
+from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
 from music_lakehouse.lakehouse.changes import forget_positions
+from music_lakehouse.lakehouse.erasure import MESSAGE, remove_messages
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.upsert import Written
 from music_lakehouse.simulator.reference import write_reference
@@ -169,3 +172,62 @@ def test_corrections_of_the_reference_files_reach_the_dimensions_and_wide_stream
     run_steps(lake, tmp_path)
     assert_lake_equals_oracle(lake.root, messages, tmp_path, KEPT)
     assert {row.songKey for row in lake.read(SILVER[1]).collect()} >= {key("Tune", "Band"), "unknown"}
+
+
+CUTS = [pytest.param(number, marks=[] if number < 1 else pytest.mark.slow) for number in range(6)]
+
+
+@pytest.mark.parametrize("number", CUTS)
+def test_messages_that_are_removed_leave_what_the_others_say(
+    lake: Lake, reference_root: Path, seed: int, number: int
+) -> None:
+    print(f"seed {seed + number}")
+    rng = Random(seed + number)
+    messages = dirty_history(seed + number)
+    deliver(lake, messages)
+    run_steps(lake, reference_root)
+    [gone] = lake.read(BRONZE["page_view_events"]).where("userId IS NOT NULL").selectExpr("min(userId)").first() or [0]
+    of_one = f'"userId": {gone},'.encode()
+    removed = [message for message in messages if of_one in (message.value or b"") or rng.random() < 0.1]
+    assert removed
+    left = [message for message in messages if message not in removed]
+    remove(lake, removed)
+    late = removed[: len(removed) // 3]
+    if number % 2:
+        deliver(lake, late)
+        left += late
+    run_steps(lake, reference_root)
+    assert_lake_equals_oracle(lake.root, left, reference_root, ["bronze.quarantine", *KEPT])
+    before = versions(lake)
+    run_steps(lake, reference_root)
+    assert versions(lake) == before
+
+    deliver(lake, [message for message in messages if message not in left])
+    run_steps(lake, reference_root)
+    assert_lake_equals_oracle(lake.root, messages, reference_root, ["bronze.quarantine", *KEPT])
+
+
+@pytest.mark.slow
+def test_steps_that_lost_their_positions_see_too_what_was_removed(lake: Lake, reference_root: Path, seed: int) -> None:
+    messages = dirty_history(seed, events=60)
+    deliver(lake, messages)
+    run_steps(lake, reference_root)
+    remove(lake, messages[::3])
+    for table in STEPS:
+        forget_positions(lake, table.full_name)
+    run_steps(lake, reference_root)
+    left = [message for number, message in enumerate(messages) if number % 3]
+    assert_lake_equals_oracle(lake.root, left, reference_root, ["bronze.quarantine", *KEPT])
+
+
+def remove(lake: Lake, messages: Sequence[Message]) -> None:
+    """Take the messages out of bronze and quarantine."""
+    for table in (*BRONZE.values(), QUARANTINE):
+        names = {*BRONZE} if table is QUARANTINE else {table.name}
+        rows = [
+            dict(zip(MESSAGE, (message.topic_id, message.partition, message.offset), strict=True))
+            for message in messages
+            if message.event_name in names
+        ]
+        types = [table.arrow_schema.field(name) for name in MESSAGE]
+        remove_messages(lake, table, pa.Table.from_pylist(rows, schema=pa.schema(types)))

@@ -14,7 +14,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame
 
-from music_lakehouse.defs.maintenance.upkeep import RETENTION, Upkeep, keep_up, steps_behind, stored_files
+from music_lakehouse.defs.maintenance.upkeep import RETENTION, Upkeep, keep_up, steps_behind
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import FEED_RETENTION, Changes, find_changes, record_source_position
 from music_lakehouse.lakehouse.lake import CHANGE_TYPE, Lake, LakePaths
@@ -22,6 +22,7 @@ from music_lakehouse.lakehouse.steps import Step, run_step
 from music_lakehouse.lakehouse.streaming import drain
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
+from music_lakehouse.lakehouse.vacuum import stored_files
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, content, items, version
 
 NO_RETENTION = {"delta.deletedFileRetentionDuration": "interval 0 hours"}

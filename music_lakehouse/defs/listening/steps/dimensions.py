@@ -16,6 +16,7 @@ from music_lakehouse.defs.listening.steps.sources import LISTENS, new_events
 from music_lakehouse.defs.listening.tables import REFERENCE_SONGS, REFERENCE_STATES
 from music_lakehouse.defs.listening.transforms import dimensions
 from music_lakehouse.lakehouse.changes import Changes
+from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
@@ -32,13 +33,15 @@ def _update_dim_songs(lake: Lake, changes: Changes) -> Written:
     new = dimensions.songs_of_events(new_events(lake, changes, LISTENS))
     edited = _edited_keys(changes, REFERENCE_SONGS, "songKey")
     if edited is None:
-        # The reference didn't change: its songs are as they were, and of the others the dimension is what was told.
+        # The reference didn't change: its songs are as they were.
         new = new.join(lake.read(REFERENCE_SONGS).select("songKey"), "songKey", "left_anti")
+    if edited is None and changes.only_added(LISTENS):
+        # Of the others the dimension is what was told.
         current = known.join(new.select("songKey"), "songKey", "left_semi")
         told = current.select(*new.columns).unionByName(new)
         desired = lake.empty(DIM_SONGS).unionByName(dimensions.one_row_a_song(told), allowMissingColumns=True)
         return make_equal(lake, DIM_SONGS, desired, current=current)
-    keys = new.select("songKey").union(edited).distinct()
+    keys = _distinct(new.select("songKey"), edited)
     told = dimensions.songs_of_events(lake.read(LISTENS)).join(keys, "songKey", "left_semi")
     desired = dimensions.dim_songs(reference.join(keys, "songKey", "left_semi"), told)
     return make_equal(lake, DIM_SONGS, desired, current=known.join(keys, "songKey", "left_semi"), delete=True)
@@ -53,19 +56,23 @@ def _update_dim_artists(lake: Lake, changes: Changes) -> Written:
         return make_equal(lake, DIM_ARTISTS, desired.unionByName(unknown), delete=True)
     new = dimensions.artists_of_events(new_events(lake, changes, LISTENS))
     edited = _edited_keys(changes, REFERENCE_SONGS, "artistKey")
-    if edited is None:
+    if edited is None and changes.only_added(LISTENS):
         new = new.join(known.select("artistKey"), "artistKey", "left_anti")
         none = lake.empty(DIM_ARTISTS)
         return make_equal(lake, DIM_ARTISTS, none.unionByName(new, allowMissingColumns=True), current=none)
-    keys = new.select("artistKey").union(edited).distinct()
+    keys = _distinct(new.select("artistKey"), edited)
     told = dimensions.artists_of_events(lake.read(LISTENS)).join(keys, "artistKey", "left_semi")
     desired = dimensions.dim_artists(reference.join(keys, "artistKey", "left_semi"), told)
     return make_equal(lake, DIM_ARTISTS, desired, current=known.join(keys, "artistKey", "left_semi"), delete=True)
 
 
 def _update_dim_location(lake: Lake, changes: Changes) -> Written:
+    known, states = lake.read(DIM_LOCATION), lake.read(REFERENCE_STATES)
+    if changes.full:
+        unknown = dimensions.unknown_member(known, "locationKey", "city", "stateName")
+        desired = dimensions.dim_location(dimensions.places_of_events(lake.read(LISTENS)), states)
+        return make_equal(lake, DIM_LOCATION, desired.unionByName(unknown), delete=True)
     touched = dimensions.places_of_events(new_events(lake, changes, LISTENS))
-    known = lake.read(DIM_LOCATION)
     renamed = _edited_keys(changes, REFERENCE_STATES, "stateCode")
     if renamed is not None:
         codes = renamed.select(F.col("stateCode").alias("_code"))
@@ -73,20 +80,31 @@ def _update_dim_location(lake: Lake, changes: Changes) -> Written:
             codes, dimensions.state_code("stateCode") == F.col("_code"), "left_semi"
         )
         touched = dimensions.one_row_a_place(touched.unionByName(affected.select(*touched.columns)))
-    desired = dimensions.dim_location(touched, lake.read(REFERENCE_STATES))
-    if changes.full:
-        desired = desired.unionByName(dimensions.unknown_member(known, "locationKey", "city", "stateName"))
-    return make_equal(lake, DIM_LOCATION, desired)
+    if changes.only_added(LISTENS):
+        return make_equal(lake, DIM_LOCATION, dimensions.dim_location(touched, states))
+    keys = touched.select("locationKey")
+    told = dimensions.places_of_events(lake.read(LISTENS)).join(keys, "locationKey", "left_semi")
+    current = known.join(keys, "locationKey", "left_semi")
+    return make_equal(lake, DIM_LOCATION, dimensions.dim_location(told, states), current=current, delete=True)
 
 
 def _update_dim_datetime(lake: Lake, changes: Changes) -> Written:
-    return make_equal(lake, DIM_DATETIME, dimensions.dim_datetime(new_events(lake, changes, LISTENS)))
+    touched = new_events(lake, changes, LISTENS)
+    if changes.full or changes.only_added(LISTENS):
+        return make_equal(lake, DIM_DATETIME, dimensions.dim_datetime(touched), delete=changes.full)
+    days = Days.of("timestamp", days_of(touched, "timestamp"))
+    desired = dimensions.dim_datetime(lake.read(LISTENS).where(days.predicate()))
+    return make_equal(lake, DIM_DATETIME, desired, within=days.on("date"), delete=True)
 
 
 def _edited_keys(changes: Changes, source: Table, key: str) -> DataFrame | None:
     """The keys of the source's rows that came, went or changed; None where none did."""
     change = changes.get(source)
     return change.rows.where(F.col(key).isNotNull()).select(key).distinct() if change else None
+
+
+def _distinct(keys: DataFrame, more: DataFrame | None) -> DataFrame:
+    return (keys if more is None else keys.union(more)).distinct()
 
 
 STEPS = (

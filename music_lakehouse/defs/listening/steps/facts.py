@@ -33,14 +33,17 @@ def _update_fact_streams(lake: Lake, changes: Changes) -> Written:
     facts = lake.read(FACT_STREAMS)
     delivered, delivered_days = _delivered_streams(lake, facts, changes)
     rekeyed, rekeyed_days = _rekeyed_facts(lake, facts, changes)
+    within = Days.of("date_part", [*delivered_days, *rekeyed_days])
+    told, current = delivered.select("event_id"), None
+    if not changes.only_added(LISTENS):
+        # What is delivered no more is none of the facts.
+        told = new_events(lake, changes, LISTENS).select("event_id").distinct()
+        again = told if rekeyed is None else told.union(rekeyed.select("event_id")).distinct()
+        current = facts.where(within.predicate()).join(again, "event_id", "left_semi")
     if rekeyed is not None:
-        delivered = delivered.unionByName(rekeyed.join(delivered.select("event_id"), "event_id", "left_anti"))
-    return make_equal(
-        lake,
-        FACT_STREAMS,
-        streams.fact_streams(delivered, versions),
-        within=Days.of("date_part", [*delivered_days, *rekeyed_days]),
-    )
+        delivered = delivered.unionByName(rekeyed.join(told, "event_id", "left_anti"))
+    desired = streams.fact_streams(delivered, versions)
+    return make_equal(lake, FACT_STREAMS, desired, current=current, within=within, delete=current is not None)
 
 
 def _delivered_streams(lake: Lake, facts: DataFrame, changes: Changes) -> tuple[DataFrame, list[date]]:
@@ -48,10 +51,11 @@ def _delivered_streams(lake: Lake, facts: DataFrame, changes: Changes) -> tuple[
     tell."""
     listens = cleaned_listens(new_events(lake, changes, LISTENS))
     new = first_deliveries(streams.streamable(listens)).select(*_STREAM_COLUMNS)
-    days = days_of(listens.where("songKey IS NOT NULL AND userId IS NOT NULL"), "date_part")
+    only_added = changes.only_added(LISTENS)
+    days = days_of(streams.streamable(listens) if only_added else listens, "date_part")
     on_days = Days.of("date_part", days)
     repeated = facts.where(on_days.predicate()).join(listens.select("event_id"), "event_id", "left_semi")
-    if not repeated.limit(1).collect():
+    if only_added and not repeated.limit(1).collect():
         return new, days
     deliveries = lake.read(LISTENS).where(on_days.on("timestamp").predicate())
     deliveries = deliveries.join(listens.select("event_id"), "event_id", "left_semi")
@@ -103,15 +107,19 @@ def _update_wide_streams(lake: Lake, changes: Changes) -> Written:
         within = Days.of("date_part", days_of(present, "date_part"))
         return make_equal(lake, WIDE_STREAMS, streams.wide_streams(present, *dims), within=within)
     if new_facts is not None:
-        now = new_facts.rows.where("_change_type IN ('insert', 'update_postimage')").select("event_id", "date_part")
-        touched = now if touched is None else touched.union(now)
+        changed = new_facts.touched.select("event_id", "date_part")
+        touched = changed if touched is None else touched.union(changed)
     if touched is None:
         return Written()
     touched = touched.distinct().persist()
     try:
         within = Days.of("date_part", days_of(touched, "date_part"))
-        present = facts.where(within.predicate()).join(touched.select("event_id"), "event_id", "left_semi")
-        return make_equal(lake, WIDE_STREAMS, streams.wide_streams(present, *dims), within=within)
+        present, current = (
+            rows.where(within.predicate()).join(touched.select("event_id"), "event_id", "left_semi")
+            for rows in (facts, lake.read(WIDE_STREAMS))
+        )
+        desired = streams.wide_streams(present, *dims)
+        return make_equal(lake, WIDE_STREAMS, desired, current=current, within=within, delete=True)
     finally:
         touched.unpersist()
 

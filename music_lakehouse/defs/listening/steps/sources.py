@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 
 from pyspark.sql import DataFrame
@@ -30,21 +31,53 @@ _INSTANT = "yyyy-MM-dd HH:mm:ss.SSS'Z'"
 
 
 def new_events(lake: Lake, changes: Changes, table: Table) -> DataFrame:
-    """The events of a bronze table among the changes, one row a new delivery."""
+    """The events of a bronze table among the changes, one row a new delivery; where deliveries were changed or removed,
+    all that the changes touch, as they were and as they are."""
     change = changes.get(table)
-    return lake.empty(table) if change is None else _shared_if_few(lake, f"new {change}", lambda: change.inserted)
+    return lake.empty(table) if change is None else _shared_if_few(lake, f"new {change}", lambda: change.touched)
 
 
-def touched_users(lake: Lake, changes: Changes) -> tuple[DataFrame, DataFrame]:
-    """The users that new events touch, and all evidence of them, old and new, since the earliest of the new."""
+@dataclass(frozen=True)
+class TouchedUsers:
+    """The users that changes touch.
+
+    `users` has a row for each of whom there is new evidence, or any at all where `whole` (`users.touched_users`);
+    `evidence` is all of them, old and new, since the earliest of the new. Where it is the `whole` evidence, nothing
+    that is known stands. `ids` (userId) has also those of whom there is no evidence any more; None: all users.
+    """
+
+    users: DataFrame
+    evidence: DataFrame
+    whole: bool
+    ids: DataFrame | None
+
+    def known(self, rows: DataFrame) -> DataFrame:
+        """Of a table's rows those of the users."""
+        return rows if self.ids is None else rows.join(F.broadcast(self.ids), "userId", "left_semi")
+
+    def standing(self, known: DataFrame) -> DataFrame:
+        """Of what is known of them that which new evidence adds to."""
+        return known.where("false") if self.whole else known
+
+
+def touched_users(lake: Lake, changes: Changes, *, also: Table | None = None) -> TouchedUsers:
+    """The users that changes of bronze touch; where not only events were added, those in changes of `also` too."""
     bronze = [change for table, change in changes.by_source.items() if table in ALL_BRONZE]
     name = ", ".join(map(str, bronze))
     if any(change.full for change in bronze):
         present = _shared_if_few(lake, f"evidence {name}", lambda: _evidence({t: lake.read(t) for t in ALL_BRONZE}))
-        return lake.shared(f"touched {name}", lambda: users.touched_users(present)), present
+        return TouchedUsers(lake.shared(f"touched {name}", lambda: users.touched_users(present)), present, True, None)
     new = {change.source: new_events(lake, changes, change.source) for change in bronze}
+    if not changes.only_added(*ALL_BRONZE):
+        more = changes.get(also) if also is not None else None
+        rows = [events.select("userId") for events in new.values()] + ([more.touched.select("userId")] if more else [])
+        name = f"{name}, {more}"
+        ids = lake.shared(f"ids {name}", lambda: reduce(DataFrame.union, rows).where("userId IS NOT NULL").distinct())
+        present = _shared_if_few(lake, f"evidence {name}", lambda: _evidence_of(lake, ids))
+        return TouchedUsers(lake.shared(f"touched {name}", lambda: users.touched_users(present)), present, True, ids)
     touched = lake.shared(f"touched {name}", lambda: users.touched_users(_evidence(new) if new else _none(lake)))
-    return touched, _shared_if_few(lake, f"evidence {name}", lambda: _recent_evidence(lake, touched))
+    present = _shared_if_few(lake, f"evidence {name}", lambda: _recent_evidence(lake, touched))
+    return TouchedUsers(touched, present, False, touched.select("userId"))
 
 
 def once_each(lake: Lake, listens: DataFrame, *, greatest: Sequence[str] = ()) -> DataFrame:
@@ -76,6 +109,11 @@ def _recent_evidence(lake: Lake, touched: DataFrame) -> DataFrame:
         if delta.greatest(lake.open(table), "timestamp") is not None
     }
     return _evidence(recent).join(F.broadcast(touched.select("userId")), "userId", "left_semi")
+
+
+def _evidence_of(lake: Lake, ids: DataFrame) -> DataFrame:
+    """All evidence of the users."""
+    return _evidence({t: lake.read(t).join(F.broadcast(ids), "userId", "left_semi") for t in ALL_BRONZE})
 
 
 def _evidence(events: dict[Table, DataFrame]) -> DataFrame:

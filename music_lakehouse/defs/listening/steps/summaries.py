@@ -23,17 +23,27 @@ from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 
+DAILY = {
+    DAILY_USER_SUMMARY: summaries.DAILY_USER_SUMMARY,
+    DAILY_LOCATION_SUMMARY: summaries.DAILY_LOCATION_SUMMARY,
+}
+"""The summaries by day, with their queries."""
 
-def _daily(table: Table, sql: str) -> Step:
+
+def summarize_days(lake: Lake, table: Table, days: Days) -> Written:
+    """Make a summary by day equal to what wide_streams says of these days (of `date_part`)."""
+    summary = summarized(lake, DAILY[table], where=days.predicate(quote=""), streams=WIDE_STREAMS)
+    return make_equal(lake, table, summary, within=days, delete=True)
+
+
+def _daily(table: Table) -> Step:
     """A summary by day: the days that changed are summarized anew."""
 
     def update(lake: Lake, changes: Changes) -> Written:
         change = changes.get(WIDE_STREAMS)
         if change is None or change.full:
-            return make_equal(lake, table, summarized(lake, sql, streams=WIDE_STREAMS), delete=True)
-        within = Days.of("date_part", days_of(change.rows, "date_part"))
-        summary = summarized(lake, sql, where=within.predicate(quote=""), streams=WIDE_STREAMS)
-        return make_equal(lake, table, summary, within=within, delete=True)
+            return make_equal(lake, table, summarized(lake, DAILY[table], streams=WIDE_STREAMS), delete=True)
+        return summarize_days(lake, table, Days.of("date_part", days_of(change.rows, "date_part")))
 
     return Step(table, (WIDE_STREAMS,), update)
 
@@ -59,8 +69,7 @@ def _update_active_users(lake: Lake, changes: Changes) -> Written:
 
 
 STEPS = (
-    _daily(DAILY_USER_SUMMARY, summaries.DAILY_USER_SUMMARY),
-    _daily(DAILY_LOCATION_SUMMARY, summaries.DAILY_LOCATION_SUMMARY),
+    *map(_daily, DAILY),
     Step(ARTIST_POPULARITY, (WIDE_STREAMS,), _update_artist_popularity, reads_all=True),
     Step(ACTIVE_USERS, (*ALL_BRONZE, USER_PROFILES, USER_SESSIONS), _update_active_users),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -27,20 +29,22 @@ _FILES_OF_A_FULL_LOAD = 8
 
 
 def _update_dim_users(lake: Lake, changes: Changes) -> Written:
-    touched, present = touched_users(lake, changes)
-    known = lake.read(DIM_USERS).join(F.broadcast(touched.select("userId")), "userId", "left_semi")
-    return make_equal(lake, DIM_USERS, users.user_versions(touched, known, present), current=known, delete=True)
+    touched = touched_users(lake, changes)
+    known = touched.known(lake.read(DIM_USERS))
+    versions = users.user_versions(touched.users, touched.standing(known), touched.evidence)
+    return make_equal(lake, DIM_USERS, versions, current=known, delete=True)
 
 
 def _update_user_profiles(lake: Lake, changes: Changes) -> Written:
-    touched, present = touched_users(lake, changes)
+    touched = touched_users(lake, changes, also=DIM_USERS)
     renamed = changes.get(DIM_USERS)
-    if renamed is not None:
-        touched = users.with_users(touched, renamed.rows)
-    known = lake.read(USER_PROFILES).join(F.broadcast(touched.select("userId")), "userId", "left_semi")
+    if renamed is not None and not touched.whole:
+        with_renamed = users.with_users(touched.users, renamed.rows)
+        touched = replace(touched, users=with_renamed, ids=with_renamed.select("userId"))
+    known = touched.known(lake.read(USER_PROFILES))
     current_versions = lake.read(DIM_USERS).where("current_row = 1")
-    desired = users.user_profiles(touched, known, present, current_versions)
-    return make_equal(lake, USER_PROFILES, desired, current=known)
+    desired = users.user_profiles(touched.users, touched.standing(known), touched.evidence, current_versions)
+    return make_equal(lake, USER_PROFILES, desired, current=known, delete=True)
 
 
 def _update_user_sessions(lake: Lake, changes: Changes) -> Written:
@@ -49,7 +53,7 @@ def _update_user_sessions(lake: Lake, changes: Changes) -> Written:
         events = users.session_events(lake.read(PAGE_VIEWS), listens)
         # In order of time, so that later changes find the sessions that they touch in few files.
         sessions = users.user_sessions(events).repartitionByRange(_FILES_OF_A_FULL_LOAD, "session_start")
-        return make_equal(lake, USER_SESSIONS, sessions)
+        return make_equal(lake, USER_SESSIONS, sessions, delete=True)
     new = users.session_events(*(new_events(lake, changes, table) for table in (PAGE_VIEWS, LISTENS)))
     touched = new.groupBy("userId", "sessionId").agg(
         F.min("timestamp").alias("first"), F.max("timestamp").alias("last")
@@ -66,7 +70,7 @@ def _update_user_sessions(lake: Lake, changes: Changes) -> Written:
         page_views = page_views.join(keys, ["userId", "sessionId"], "left_semi")
         events = users.session_events(page_views, listens)
         within = days.on("session_start")
-        return make_equal(lake, USER_SESSIONS, users.user_sessions(events), current=known, within=within)
+        return make_equal(lake, USER_SESSIONS, users.user_sessions(events), current=known, within=within, delete=True)
     finally:
         known.unpersist()
         touched.unpersist()
