@@ -33,6 +33,7 @@ resource.close()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.thorough
 def test_what_dev_starts_listens_on_the_loopback_only(tmp_path: Path) -> None:

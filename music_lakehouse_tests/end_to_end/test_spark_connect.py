@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
-from pyspark.errors.exceptions.connect import SparkConnectGrpcException
+from pyspark.errors.exceptions.connect import SparkConnectException, SparkConnectGrpcException
+from pyspark.sql import SparkSession
+from pyspark.sql.connect.proto import GetStatusResponse
 from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from music_lakehouse.lakehouse.locks import Holder, current_holder, lock_file, read_holder
@@ -59,6 +64,7 @@ def test_the_listening_pipeline_and_an_increment_give_what_the_oracle_says(lab: 
     assert not lock_file(lab.lake.root).exists()
 
 
+@pytest.mark.slow
 def test_landed_csv_files_give_what_the_oracle_says(tmp_path: Path, remote: dict[str, str]) -> None:
     lab = FilesLab(tmp_path)
     lab.land(0.001, seed=1)
@@ -66,6 +72,7 @@ def test_landed_csv_files_give_what_the_oracle_says(tmp_path: Path, remote: dict
     lab.compare()
 
 
+@pytest.mark.slow
 def test_landed_json_files_of_heart_rates_and_an_increment_give_what_the_oracle_says(
     tmp_path: Path, remote: dict[str, str], seed: int
 ) -> None:
@@ -77,6 +84,7 @@ def test_landed_json_files_of_heart_rates_and_an_increment_give_what_the_oracle_
         assert_heart_rates_equal_oracle(runs.root, landing)
 
 
+@pytest.mark.slow
 def test_a_sql_database_and_an_increment_give_what_the_oracle_says(
     tmp_path: Path, remote: dict[str, str], seed: int
 ) -> None:
@@ -132,6 +140,7 @@ def test_what_a_killed_run_asked_the_server_for_is_ended_before_the_next_run_wri
     lab.compare()
 
 
+@pytest.mark.slow
 def test_a_run_whose_server_is_killed_says_so_and_the_next_one_goes_on_on_a_new_server(
     lab: Lab, remote: dict[str, str], tmp_path: Path
 ) -> None:
@@ -167,6 +176,39 @@ second.close()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_a_statement_that_would_never_end_ends_with_its_session(connect_server: ConnectServer) -> None:
+    session = RemoteSession.of(cast(SparkSession, ConnectSession(connect_server.remote)), connect_server.remote)
+    begun = Begun(session)
+    begun.start()
+    begun.wait_until_it_runs()
+    session.end()
+    begun.join(30)
+    assert re.search("OPERATION_CANCELED|SESSION_CLOSED", begun.error)
+
+
+class Begun(threading.Thread):
+    """A statement of the session that takes for ever, and how it ended."""
+
+    def __init__(self, session: RemoteSession) -> None:
+        super().__init__(daemon=True)
+        self.error = ""
+        self._session = session
+
+    def run(self) -> None:
+        try:
+            attached(self._session).range(10**15).selectExpr("sum(hash(id))").collect()
+        except SparkConnectException as error:
+            self.error = str(error)
+
+    def wait_until_it_runs(self) -> None:
+        session: Any = attached(self._session)
+        running = GetStatusResponse.OperationStatus.OperationState.OPERATION_STATE_RUNNING
+        deadline = time.monotonic() + 30
+        while running not in [one.state for one in session.client._get_operation_statuses().operation_statuses]:
+            assert time.monotonic() < deadline, "the statement was not begun"
+            time.sleep(0.1)
 
 
 def attached(session: RemoteSession) -> ConnectSession:

@@ -124,7 +124,8 @@ def test_a_dirty_stream_gives_what_the_oracle_says_and_so_does_what_comes_later(
     assert read_lake(platform.settings.lake_uri)["bronze.quarantine"]
 
 
-@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(3))
 def test_a_history_shuffled_doubled_and_cut_into_batches_gives_what_the_oracle_says(
     platform: Platform, seed: int, number: int
 ) -> None:
@@ -172,6 +173,7 @@ def test_whatever_was_put_back_or_damaged_the_next_run_makes_right(platform: Pla
     assert {table.full_name: lake.state(table) for table in TABLES.values()} == versions, "nothing is new then"
 
 
+@pytest.mark.slow
 def test_a_run_computes_again_what_it_was_told_to(platform: Platform, spark: SparkSession, seed: int) -> None:
     to_kafka(history(seed, 100, dirty=0.3), platform.settings)
     platform.run()
