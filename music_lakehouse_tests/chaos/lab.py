@@ -173,9 +173,11 @@ def kill_at(lab: Runs, fault: Fault) -> None:
 class FilesLab(Runs):
     """A lake and a landing directory of its own, and runs of `customers_pipeline`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, lake_root: str | None = None, master: str = "local[2]") -> None:
         settings = Settings(
-            lakehouse_root=str(directory / "lake"), landing_root=directory / "landing", spark_master="local[2]"
+            lakehouse_root=lake_root or str(directory / "lake"),
+            landing_root=directory / "landing",
+            spark_master=master,
         )
         super().__init__(directory, settings, "customers_pipeline")
 

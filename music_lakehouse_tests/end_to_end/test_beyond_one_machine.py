@@ -1,4 +1,4 @@
-"""The same pipeline with the lake in S3, as moto serves it, and on a Spark standalone cluster, against the oracle."""
+"""The same pipelines with the lake in S3, as moto serves it, and on a Spark standalone cluster, against the oracle."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from music_lakehouse.cli.main import main
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.inventory import find_tables
-from music_lakehouse.simulator.broker import EmbeddedBroker
-from music_lakehouse_tests.chaos.lab import Lab
+from music_lakehouse.resources.connect_server import ConnectServer
+from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
+from music_lakehouse_tests.chaos.lab import FilesLab, Lab
 from music_lakehouse_tests.end_to_end.standalone import StandaloneCluster
 
 pytestmark = [
@@ -39,13 +40,13 @@ def cluster(here: str, tmp_path: Path) -> Iterator[StandaloneCluster]:
         yield running
 
 
-def streams(lab: Lab, seed: int) -> None:
+def streams(lab: Lab, seed: int, **environment: str) -> None:
     """Two runs of the pipeline, the second over what comes later: after each the tables are what the oracle says, and
     nothing printed has the store's password."""
     lab.write_reference()
     for messages in (500, 800):
         lab.send(messages, seed + messages)
-        ran = lab.run()
+        ran = lab.run(fault=None, **environment)
         assert ran.success, ran.output
         assert "anything" not in ran.output
         lab.compare()
@@ -92,6 +93,15 @@ def test_listening_to_a_lake_in_s3_gives_what_the_oracle_says_and_commands_work_
     lab.compare()
 
 
+def test_customers_in_s3_are_what_the_oracle_says(here: str, tmp_path: Path, seed: int) -> None:
+    lab = FilesLab(tmp_path, lake_root=here)
+    lab.land(0.001, seed)
+    for _ in range(2):
+        ran = lab.run()
+        assert ran.success, ran.output
+        lab.compare()
+
+
 @pytest.mark.kafka
 def test_listening_on_a_cluster_to_a_lake_in_s3_gives_what_the_oracle_says(
     broker: EmbeddedBroker, topic_prefix: str, here: str, cluster: StandaloneCluster, tmp_path: Path, seed: int
@@ -99,3 +109,15 @@ def test_listening_on_a_cluster_to_a_lake_in_s3_gives_what_the_oracle_says(
     lab = Lab(tmp_path, broker.bootstrap_servers, topic_prefix, lake_root=here, master=cluster.master)
     streams(lab, seed)
     assert len(cluster.state()["completedapps"]) == 2
+
+
+@pytest.mark.kafka
+def test_listening_through_a_connect_server_of_a_cluster_gives_what_the_oracle_says(
+    broker: EmbeddedBroker, topic_prefix: str, here: str, cluster: StandaloneCluster, tmp_path: Path, seed: int
+) -> None:
+    lab = Lab(tmp_path, broker.bootstrap_servers, topic_prefix, lake_root=here)
+    without_java = str(tmp_path / "no java")
+    with ConnectServer(tmp_path / "connect", free_port(), master=cluster.master, lake_root=lab.lake.root) as server:
+        streams(lab, seed, SPARK_REMOTE=server.remote, JAVA_HOME=without_java)
+        [application] = cluster.state()["activeapps"]
+        assert application["cores"] == 2
