@@ -61,22 +61,21 @@ def _registry(settings: Settings) -> Iterator[CollectorRegistry]:
 
 def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
     """Answers until Ctrl-C or SIGTERM."""
-    import signal
-
     from prometheus_client import start_http_server
+
+    from music_lakehouse.cli.parts import ended_by_ctrl_c
 
     try:
         server, thread = start_http_server(port, addr=host, registry=registry)
     except OSError as error:
         raise CliError(f"{host}:{port} can't be listened on ({error.strerror}): choose another with --serve") from error
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        say(f"The metrics are at http://{host}:{port}/metrics; Ctrl-C stops them")
-        sys.stdout.flush()
-        thread.join()
+        with ended_by_ctrl_c():
+            say(f"The metrics are at http://{host}:{port}/metrics; Ctrl-C stops them")
+            sys.stdout.flush()
+            thread.join()
     except KeyboardInterrupt:
         return
     finally:
         server.shutdown()
         server.server_close()
-        signal.signal(signal.SIGTERM, before)

@@ -34,7 +34,7 @@ def whole_tables(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseRes
         for outcome in evaluate(lakehouse.paths, table, checks, since=None, find_table=find_table):
             yield check_result(table, outcome, prefix=AUDIT_PREFIX)
             if not outcome.passed:
-                broken.append(f"{table.full_name}: {outcome.check.name} ({outcome.failed} of {outcome.rows})")
+                broken.append(outcome.told(table))
     if broken:
         raise dg.Failure(f"broken: {'; '.join(broken)}", allow_retries=False)
 

@@ -44,9 +44,7 @@ def follow_reference(
         before=before,
         whole=report.anew,
         metadata={
-            "rows_inserted": report.written.inserted,
-            "rows_updated": report.written.updated,
-            "rows_deleted": report.written.deleted,
+            **report.written.figures,
             "duration_seconds": report.seconds,
         },
     )

@@ -50,9 +50,7 @@ def build_stage(
                 before=before[table],
                 whole=report.changes.anew,
                 metadata={
-                    "rows_inserted": report.written.inserted,
-                    "rows_updated": report.written.updated,
-                    "rows_deleted": report.written.deleted,
+                    **report.written.figures,
                     "source_versions": report.changes.described(),
                     "duration_seconds": report.seconds,
                 },

@@ -61,6 +61,10 @@ class Outcome:
     def passed(self) -> bool:
         return self.failed <= self.check.threshold * self.rows
 
+    def told(self, table: Table) -> str:
+        """The check of that table and how many rows break it, in a line."""
+        return f"{table.full_name}: {self.check.name} ({self.failed} of {self.rows})"
+
 
 def evaluate(
     lake: LakePaths,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
+from uuid import uuid4
 
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.inventory import store
@@ -39,20 +39,13 @@ def write_document(root: str, path: str, text: str) -> None:
         return
     file = Path(root, path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=f".{file.name}.", delete=False) as written:
-        try:
+    draft = file.with_name(f".{file.name}.{uuid4().hex}")
+    try:
+        with draft.open("w", encoding="utf-8") as written:
             written.write(text)
             written.flush()
             os.fsync(written.fileno())
-            os.chmod(written.name, 0o666 & ~_umask())
-            os.replace(written.name, file)
-        except BaseException:
-            Path(written.name).unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    """The process's mask: a temporary file is its owner's alone, and a document has a file's usual permissions."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+        draft.replace(file)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector, FileType, PyFileSystem
 
 from music_lakehouse.lakehouse.inventory import store
+from music_lakehouse.lakehouse.kafka_positions import MESSAGE
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.tables import Table
 
-MESSAGE = ("kafka_topic_id", "kafka_partition", "kafka_offset")
-"""What tells a message from all others."""
 # Offsets that lie closer than this are looked for in one range of files.
 _NEAR = 10_000
 _PARQUET = ".parquet"

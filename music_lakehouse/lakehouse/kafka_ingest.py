@@ -35,11 +35,14 @@ class Ingested:
     micro-batches, which whoever ran it records."""
 
     rows: int
-    batches: int
     seconds: float
     start_offsets: dict[int, int]
     end_offsets: dict[int, int]
     micro_batches: tuple[MicroBatch, ...] = ()
+
+    @property
+    def batches(self) -> int:
+        return len(self.micro_batches)
 
 
 def raw_rows(messages: DataFrame, topic_id: str) -> DataFrame:
@@ -79,7 +82,7 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
     if kafka_positions.read_up_to(lake, table, topic) != starts:
         kafka_positions.record_read_up_to(lake, table, topic, starts)
     if starts == topic.end_offsets:
-        return Ingested(0, 0, 0.0, starts, topic.end_offsets)
+        return Ingested(0, 0.0, starts, topic.end_offsets)
     before, written = lake.rows(table), delta.written_at(lake.present(table))
     messages = (
         lake.spark.readStream.format("kafka")
@@ -111,7 +114,7 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
     ends = {int(p): offset for end in report.end_offsets for p, offset in end[topic.name].items()} or starts
     kafka_positions.record_read_up_to(lake, table, topic, ends)
     batches = tuple(batch.arrived_since(written) for batch in report.batches)
-    return Ingested(lake.rows(table) - before, len(batches), report.seconds, starts, ends, batches)
+    return Ingested(lake.rows(table) - before, report.seconds, starts, ends, batches)
 
 
 def _look_again(lake: Lake, settings: Settings, topic: kafka.Topic, table: Table, error: Exception) -> None:

@@ -15,6 +15,9 @@ from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.records import Record, append_records, read_records, replace_records
 from music_lakehouse.lakehouse.tables import Column, Table
 
+MESSAGE = ("kafka_topic_id", "kafka_partition", "kafka_offset")
+"""What tells a message from all others."""
+
 KAFKA_POSITIONS = Table(
     layer="metrics",
     name="kafka_positions",
@@ -61,7 +64,7 @@ ERASED = Table(
         Column("kafka_offset", "BIGINT", "the offset in the partition"),
         Column("erased_at", "TIMESTAMP", "when this was recorded: before the message was removed"),
     ),
-    key=("kafka_topic_id", "kafka_partition", "kafka_offset"),
+    key=MESSAGE,
     partition_by=("kafka_topic",),
 )
 

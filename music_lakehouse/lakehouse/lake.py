@@ -239,9 +239,7 @@ class Lake(LakePaths):
             if name not in self._here:
                 rows, declared = read(), pa.schema([*table.arrow_schema, pa.field(CHANGE_TYPE, pa.string())])
                 schema = pa.schema([declared.field(column) for column in rows.column_names])
-                # Without any chunk, Spark can't tell what an array is of.
-                known = rows.cast(schema) if rows.num_rows else schema.empty_table()
-                self._here[name] = self.frame(known)
+                self._here[name] = self.frame(rows.cast(schema))
             return self._here[name]
 
     def frame(self, rows: pa.Table) -> DataFrame:

@@ -32,6 +32,11 @@ class Written:
     updated: int = 0
     deleted: int = 0
 
+    @property
+    def figures(self) -> dict[str, int]:
+        """The rows by what became of them, as a run's metadata names them."""
+        return {"rows_inserted": self.inserted, "rows_updated": self.updated, "rows_deleted": self.deleted}
+
     def __bool__(self) -> bool:
         return bool(self.inserted or self.updated or self.deleted)
 

@@ -11,9 +11,10 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import move_positions, read_positions, record_source_position
-from music_lakehouse.lakehouse.erasure import MESSAGE, Traces, remove_messages, search
+from music_lakehouse.lakehouse.erasure import Traces, remove_messages, search
 from music_lakehouse.lakehouse.kafka import Topic
 from music_lakehouse.lakehouse.kafka_positions import (
+    MESSAGE,
     erased_behind,
     find_losses,
     move_on,

@@ -81,7 +81,7 @@ def rows_since(reader: Reader, before: int) -> int | None:
 
 
 def test_every_message_is_read_once_in_steps_of_bounded_size(reader: Reader) -> None:
-    assert reader.read() == Ingested(0, 0, 0.0, {0: 0}, {0: 0})
+    assert reader.read() == Ingested(0, 0.0, {0: 0}, {0: 0})
     assert reader.values == []
     assert newest_message_time(reader.settings, reader.topic) is None
     reader.send(b"a", b"\xff", b"", None, b"e", key=b"k")

@@ -51,14 +51,15 @@ def daily_summaries(context: dg.AssetExecutionContext, lakehouse: LakehouseResou
     for table in DAILY:
         before = version_of(lake, table)
         written = summarize_days(lake, table, days)
-        own = {"rows_inserted": written.inserted, "rows_updated": written.updated, "rows_deleted": written.deleted}
-        figures |= {f"{table.name}/{name}": count for name, count in own.items()}
+        figures |= {f"{table.name}/{name}": count for name, count in written.figures.items()}
         context.log_event(
-            dg.AssetObservation(asset_key(table), description=f"{chosen.start} to {chosen.end} again", metadata=own)
+            dg.AssetObservation(
+                asset_key(table), description=f"{chosen.start} to {chosen.end} again", metadata=written.figures
+            )
         )
         for outcome in evaluate(lake, table, CHECKS[table], since=before, find_table=find_table):
             if outcome.check.error and not outcome.passed:
-                broken.append(f"{table.full_name}: {outcome.check.name} ({outcome.failed} of {outcome.rows})")
+                broken.append(outcome.told(table))
     if broken:
         raise dg.Failure(f"broken: {'; '.join(broken)}", metadata=figures, allow_retries=False)
     yield dg.MaterializeResult(metadata=figures)

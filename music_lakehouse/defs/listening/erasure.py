@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import permutations
 
 import pyarrow as pa
 from pyspark.sql import Column
@@ -27,8 +28,9 @@ from music_lakehouse.defs.listening.transforms.text import clean_text
 from music_lakehouse.lakehouse import kafka_positions
 from music_lakehouse.lakehouse.changes import move_positions, record_source_position
 from music_lakehouse.lakehouse.checks import evaluate
-from music_lakehouse.lakehouse.erasure import MESSAGE, Searched, Traces, remove_messages, search
+from music_lakehouse.lakehouse.erasure import Searched, Traces, remove_messages, search
 from music_lakehouse.lakehouse.inventory import remove_directories
+from music_lakehouse.lakehouse.kafka_positions import MESSAGE
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.steps import run_step
 from music_lakehouse.lakehouse.vacuum import forget_history
@@ -64,8 +66,7 @@ class Person:
         for first, last, registration in self.names:
             parts = (rf"[\"']{re.escape(first)}\\*[\"']", rf"[\"']{re.escape(last)}\\*[\"']", str(registration))
             # Whatever the order of the fields.
-            orders = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
-            found.append("|".join(".*".join(parts[n] for n in order) for order in orders))
+            found.append("|".join(map(".*".join, permutations(parts))))
         return found
 
 
@@ -229,7 +230,7 @@ def _forget_histories(lake: LakePaths) -> None:
 
 def _broken_laws(lake: LakePaths) -> list[str]:
     return [
-        f"{table.full_name}: {outcome.check.name} ({outcome.failed} of {outcome.rows})"
+        outcome.told(table)
         for table in TABLES
         for outcome in evaluate(
             lake, table, [check for check in CHECKS[table] if check.error], since=None, find_table=find_table

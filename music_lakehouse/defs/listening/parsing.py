@@ -24,13 +24,13 @@ from music_lakehouse.lakehouse.changes import (
 )
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
 from music_lakehouse.lakehouse.inventory import remove_directories
+from music_lakehouse.lakehouse.kafka_positions import MESSAGE
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.stream_figures import MicroBatch
 from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 
-_MESSAGE = ("kafka_topic_id", "kafka_partition", "kafka_offset")
 KAFKA_TIME = "kafka_timestamp"
 
 
@@ -245,5 +245,5 @@ def _without_those_in(lake: Lake, table: Table, rows: DataFrame, offsets: Offset
     """The rows, all within the offsets, without the messages that the table holds."""
     if not delta.may_overlap(lake.open(table), "kafka_offset", [(r.first, r.last) for r in offsets.ranges]):
         return rows
-    held = lake.read(table).where(offsets.predicate).select(*_MESSAGE)
-    return rows.join(held, list(_MESSAGE), "left_anti")
+    held = lake.read(table).where(offsets.predicate).select(*MESSAGE)
+    return rows.join(held, list(MESSAGE), "left_anti")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from music_lakehouse.lakehouse.kafka_ingest import RAW_COLUMNS
+from music_lakehouse.lakehouse.kafka_positions import MESSAGE
 from music_lakehouse.lakehouse.tables import Column, Sources, Table, columns_of, traced
 
 TS = Column("ts", "BIGINT", "when it happened, epoch milliseconds UTC")
@@ -80,7 +81,7 @@ RAW: dict[str, Table] = {
         name=name,
         description=f"One row a Kafka message of the topic {name}, unparsed. Every message exactly once.",
         columns=RAW_COLUMNS,
-        key=("kafka_topic_id", "kafka_partition", "kafka_offset"),
+        key=MESSAGE,
     )
     for name in EVENT_FIELDS
 }
@@ -98,7 +99,7 @@ def _bronze_sources(topic: str) -> dict[str, Sources]:
     return {
         **as_in_raw,
         **from_the_value,
-        "bronze_id": _of_raw("kafka_topic_id", "kafka_partition", "kafka_offset", topics=(topic,)),
+        "bronze_id": _of_raw(*MESSAGE, topics=(topic,)),
         "ingestion_date": _of_raw("ingestion_timestamp", topics=(topic,)),
     }
 
@@ -141,7 +142,7 @@ QUARANTINE = Table(
             "ingestion_timestamp": _of_raw("ingestion_timestamp"),
         },
     ),
-    key=("kafka_topic_id", "kafka_partition", "kafka_offset"),
+    key=MESSAGE,
 )
 
 REFERENCE_SONGS = Table(

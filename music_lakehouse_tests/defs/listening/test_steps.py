@@ -14,7 +14,8 @@ from music_lakehouse.defs.listening.silver_tables import SILVER
 from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
 from music_lakehouse.lakehouse.changes import forget_positions
-from music_lakehouse.lakehouse.erasure import MESSAGE, remove_messages
+from music_lakehouse.lakehouse.erasure import remove_messages
+from music_lakehouse.lakehouse.kafka_positions import MESSAGE
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.upsert import Written
 from music_lakehouse.simulator.reference import write_reference
