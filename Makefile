@@ -3,6 +3,9 @@
 PYTHON ?=
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+# Tests wait for most of their time; a file's tests stay in one process, with its broker and its Spark.
+TEST_PROCESSES ?= 2
+SIDE_BY_SIDE := -n $(TEST_PROCESSES) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dev up dashboard test test-chaos test-fast test-full check bench lock clean
@@ -26,7 +29,7 @@ dashboard: setup ## the lake in a browser: what is listened to, and whether the 
 	@$(BIN)/music-lakehouse dashboard
 
 test: setup ## all tests but the long histories and the many more seeds and kill points of test-full
-	@$(PYTEST) -m "not slow" --durations=20
+	@$(PYTEST) $(SIDE_BY_SIDE) -m "not slow" --durations=20
 
 test-chaos: setup ## tests that kill processes, fill disks and lose checkpoints
 	@$(PYTEST) -m "chaos and not slow"

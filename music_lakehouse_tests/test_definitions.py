@@ -56,7 +56,7 @@ def described() -> Iterator[str]:
 
 
 def specs() -> list[dg.AssetSpec]:
-    return list(defs.resolve_all_asset_specs())
+    return sorted(defs.resolve_all_asset_specs(), key=lambda spec: spec.key)
 
 
 def test_the_graph_is_the_one_that_was_agreed() -> None:

@@ -1,7 +1,4 @@
-"""`docs/tables.md`: every table as its declaration, its rules and its checks describe it.
-
-`python -m music_lakehouse.docs` writes the page anew.
-"""
+"""`docs/tables.md`: every table as its declaration, its rules and its checks describe it."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from music_lakehouse.lakehouse.kafka_positions import ACCEPTED_LOSS, ERASED, KAF
 from music_lakehouse.lakehouse.stream_figures import STREAMING
 from music_lakehouse.lakehouse.tables import Column, Table
 
-PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
+PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 BOOKKEEPING = (KAFKA_POSITIONS, ACCEPTED_LOSS, ERASED, FILES, POSITIONS, EXPECTATIONS, STREAMING)
 # A column that comes from more than this many is said to come from their tables.
 _MOST_SOURCES = 2
@@ -30,8 +27,8 @@ All are Delta tables at `<LAKEHOUSE_ROOT>/<layer>/<table>`, all timestamps are U
 is the md5 of these joined by `|`, a missing one as the empty text. In "cleaned" text, UTF-8 that was read as Latin-1 is
 repaired, backslashes are removed, and blanks and double quotes at the ends are cut off. Checks look at what a run
 touched, the job `audit` looks at everything; a check that stops keeps what is downstream from running, one that warns
-does not. Masked views leave out columns marked † (personal data) and hash those marked ‡ (pseudonyms of a person):
-[operations.md](operations.md#who-may-see-what).
+does not. [lineage.md](lineage.md) draws which columns come from which. Masked views leave out columns marked †
+(personal data) and hash those marked ‡ (pseudonyms of a person): [operations.md](operations.md#who-may-see-what).
 """
 
 
@@ -112,9 +109,3 @@ def _names(names: Iterable[str]) -> str:
 
 def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(tables_page())
-    print(f"Wrote {PAGE}")
