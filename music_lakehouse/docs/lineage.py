@@ -24,8 +24,9 @@ _DRAWN_LAYERS = ("silver", "gold")
 INTRODUCTION = """\
 # Lineage
 
-Generated from the declarations in `music_lakehouse/defs/` by `python -m music_lakehouse.docs`. Dagster's UI draws the
-same from the assets' metadata. Columns that come from the same columns share a box.
+Generated from the declarations in `music_lakehouse/defs/` by `python -m music_lakehouse.docs`. Columns that come from
+the same columns share a box. Each asset carries the same as metadata (`dagster/column_lineage`), which Dagster+ draws;
+the open-source UI draws the lineage of tables, and shows that of columns as text.
 """
 
 
