@@ -19,10 +19,10 @@ from music_lakehouse.definitions import defs
 SNAPSHOT = Path(__file__).with_name("definitions.txt")
 LOAD = """
 import sys, time
-started = time.monotonic()
 from music_lakehouse.definitions import defs
 defs.get_repository_def().load_all_definitions()
-print(time.monotonic() - started)
+# Of the processor: it waits for nothing, and others may use the machine.
+print(time.process_time())
 import psutil
 from pyspark import SparkContext
 assert SparkContext._gateway is None, "a JVM was started"
@@ -72,11 +72,10 @@ def load_seconds() -> float:
     return float(loaded.stdout)
 
 
-def test_definitions_load_in_a_new_process_within_five_seconds_and_start_no_jvm() -> None:
-    # Again where the machine was busy with something else.
-    seconds = next((seconds for _ in range(3) if (seconds := load_seconds()) < 5), None)
+def test_definitions_load_in_a_new_process_with_five_seconds_of_the_processor_and_start_no_jvm() -> None:
+    seconds = load_seconds()
     print(f"loaded in {seconds} s")
-    assert seconds is not None
+    assert seconds < 5
 
 
 @pytest.mark.parametrize("spec", specs(), ids=lambda spec: spec.key.to_user_string())
