@@ -70,3 +70,8 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1000
     return f"{number:.1f} TB"
+
+
+def pipeline_name(name: str | None) -> str | None:
+    """A pipeline as it is called here, also where it is typed as commands are: `heart-rate`."""
+    return None if name is None else name.replace("-", "_")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from music_lakehouse.cli.accept_loss import event_name
-from music_lakehouse.cli.console import say, show_table
+from music_lakehouse.cli.console import pipeline_name, say, show_table
 from music_lakehouse.cli.errors import CliError
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ quarantine = typer.Typer(help="Messages and rows that were refused: counted, sho
 
 STREAMING = "streaming"
 Topic = Annotated[str | None, typer.Option(help="Only this topic, with KAFKA_TOPIC_PREFIX or without it.")]
-Pipeline = Annotated[str, typer.Option(help="Whose quarantine: streaming (Kafka), or for example customers.")]
+Pipeline = Annotated[
+    str, typer.Option(help="Whose quarantine: streaming (Kafka), or for example customers.", callback=pipeline_name)
+]
 
 
 @quarantine.command("list", epilog="Example: music-lakehouse quarantine list")
@@ -84,10 +86,16 @@ def show(
     """
     from music_lakehouse.cli.query import query
     from music_lakehouse.cli.sql import print_rows
+    from music_lakehouse.lakehouse.inventory import find_tables
     from music_lakehouse.settings import Settings
 
     settings = Settings()
     table = _quarantine_of(pipeline, topic)
+    if table.full_name not in find_tables(settings.lake_uri):
+        raise CliError(
+            f"The lake at {settings.lake_uri} has no {table.full_name} yet: `music-lakehouse run {pipeline}_pipeline` "
+            "makes it, and `music-lakehouse quarantine list` counts what others refused"
+        )
     conditions = ["true"]
     if topic is not None:
         conditions.append(f"topic = '{_event(topic, settings)}'")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from music_lakehouse.cli.confirm import confirm
-from music_lakehouse.cli.console import say
+from music_lakehouse.cli.console import pipeline_name, say
 from music_lakehouse.cli.progress import waiting
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ EVERYTHING_ELSE = (CHECKPOINTS, "gold/listening_report")
 
 def reset(
     pipeline: Annotated[
-        str | None, typer.Argument(help="Only the tables of this pipeline, for example customers.")
+        str | None,
+        typer.Argument(help="Only the tables of this pipeline, for example customers.", callback=pipeline_name),
     ] = None,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,

@@ -199,6 +199,12 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
     return Changes(step, found, anew, () if anew else again)
 
 
+def everything(lake: Lake, source: Table) -> Change | None:
+    """The source as a change that brought all of it; None where it doesn't exist yet."""
+    state = lake.state(source)
+    return None if state is None else Change(lake, source, state, None)
+
+
 def claim_changes(lake: Lake, step: str, rows: Mapping[Table, DataFrame], why: str) -> Changes:
     """Changes by which a step computes again what follows from these rows of its sources, though they are as they were.
     Their positions are not to be recorded. `why` tells rows of the same source from others."""

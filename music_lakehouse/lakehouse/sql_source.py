@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -168,10 +168,16 @@ class Shape:
             yield _as_arrow(names, rows, self.columns)
 
 
+def are_all_missing(database: Database, tables: Collection[SourceTable]) -> bool:
+    """Whether the database has not one of the tables. Raises DatabaseError where it doesn't say."""
+    names = database.read("its tables", lambda connection: _names(sa.inspect(connection)))
+    return all(_found(table.name, names) is None for table in tables)
+
+
 def read_shape(connection: sa.Connection, table: SourceTable, landing: Landing) -> Shape:
     """How the table is, and how it lands. Raises DatabaseError where the table or its key isn't there."""
     inspector = sa.inspect(connection)
-    name = _found(table.name, [*inspector.get_table_names(), *inspector.get_view_names()])
+    name = _found(table.name, _names(inspector))
     if name is None:
         raise DatabaseError(
             f"{table.name}: the database has no table of this name: make it there, or no longer list it",
@@ -196,6 +202,10 @@ def read_shape(connection: sa.Connection, table: SourceTable, landing: Landing) 
         added=() if landed is None else tuple(column for column in types if column not in landed.names),
         lost=tuple(field.name for field in before if field.name not in types),
     )
+
+
+def _names(inspector: sa.Inspector) -> list[str]:
+    return [*inspector.get_table_names(), *inspector.get_view_names()]
 
 
 def _found(name: str, names: Sequence[str]) -> str | None:

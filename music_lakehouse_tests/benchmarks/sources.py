@@ -6,7 +6,7 @@ import csv
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import chain, islice
 from pathlib import Path
 from random import Random
@@ -50,7 +50,9 @@ _FIRST_NEW_ORDER = 10_000_000_000
 
 
 def _fill_customers(settings: Settings, scale: float, seed: int) -> int:
-    landed = land_customers(settings.landing_root, CustomersConfig(scale=scale, chunks=CHUNKS, seed=seed))
+    """A history of ten days that ended two days ago: as in a shop, no order is dated ahead of what is added now."""
+    start = datetime.now(timezone.utc).replace(tzinfo=None) - timedelta(days=CHUNKS + 2)
+    landed = land_customers(settings.landing_root, CustomersConfig(scale=scale, chunks=CHUNKS, seed=seed, start=start))
     loaded = [file.path for file in landed if file.kind is not Kind.AGAIN]
     return sum(_rows_of(file) for file in loaded if file.parent.name == "lineitem")
 

@@ -8,21 +8,13 @@ from pathlib import Path
 import pytest
 
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
-from music_lakehouse_tests.chaos.lab import FilesLab, Lab
+from music_lakehouse_tests.chaos.lab import Lab
 
 
 @pytest.fixture
 def lab(tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str) -> Iterator[Lab]:
     """A lake, and topics of its own on the shared broker."""
     lab = Lab(tmp_path, broker.bootstrap_servers, topic_prefix)
-    yield lab
-    lab.end_runs()
-
-
-@pytest.fixture
-def files_lab(tmp_path: Path) -> Iterator[FilesLab]:
-    """A lake and a landing directory of its own."""
-    lab = FilesLab(tmp_path)
     yield lab
     lab.end_runs()
 

@@ -11,13 +11,16 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import sqlalchemy as sa
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
 
 from music_lakehouse.defs.catalog import find_table
 from music_lakehouse.lakehouse import delta
@@ -29,12 +32,17 @@ from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.config import SimulatorConfig
 from music_lakehouse.simulator.customers.config import CustomersConfig
 from music_lakehouse.simulator.customers.simulation import land_customers
+from music_lakehouse.simulator.heart_rate.config import HeartRateConfig
+from music_lakehouse.simulator.heart_rate.simulation import land_heart_rates
 from music_lakehouse.simulator.reference import write_reference
 from music_lakehouse.simulator.simulation import simulate
 from music_lakehouse.simulator.sinks import to_kafka
 from music_lakehouse_tests.chaos.runner import FAULT_VARIABLE, Fault, execute
+from music_lakehouse_tests.defs.catalogue.databases import Catalogue
+from music_lakehouse_tests.oracle.catalogue.compare import assert_lake_equals_oracle as assert_catalogue_equals_oracle
 from music_lakehouse_tests.oracle.compare import assert_lake_equals_oracle, messages_from_kafka
 from music_lakehouse_tests.oracle.customers.compare import assert_lake_equals_oracle as assert_customers_equal_oracle
+from music_lakehouse_tests.oracle.heart_rate.compare import assert_lake_equals_oracle as assert_heart_rates_equal_oracle
 from music_lakehouse_tests.oracle.lake import read_table
 from music_lakehouse_tests.oracle.messages import Message
 
@@ -115,6 +123,7 @@ class Runs:
                     "LANDING_ROOT": str(self.settings.landing_root),
                     "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
                     "KAFKA_TOPIC_PREFIX": self.settings.kafka_topic_prefix,
+                    "CATALOGUE_DATABASE_URL": self.settings.catalogue_database_url.get_secret_value(),
                     "SPARK_MASTER": self.settings.spark_master,
                     **(fault.to_environment() if fault else {}),
                     **environment,
@@ -170,25 +179,74 @@ def kill_at(lab: Runs, fault: Fault) -> None:
             time.sleep(0.1)
 
 
-class FilesLab(Runs):
-    """A lake and a landing directory of its own, and runs of `customers_pipeline`."""
+class SourceLab(Runs):
+    """A source of another kind than Kafka, and runs of the pipeline that takes it into a lake of the test's own."""
+
+    job_name: ClassVar[str]
 
     def __init__(self, directory: Path, *, lake_root: str | None = None, master: str = "local[2]") -> None:
         settings = Settings(
             lakehouse_root=lake_root or str(directory / "lake"),
             landing_root=directory / "landing",
+            catalogue_database_url=SecretStr(f"sqlite:///{directory}/catalogue.db"),
             spark_master=master,
         )
-        super().__init__(directory, settings, "customers_pipeline")
+        super().__init__(directory, settings, self.job_name)
 
-    def land(self, scale: float, seed: int, *, start: datetime = START) -> None:
-        """Let customers, orders and line items land, one row in twenty with a fault."""
-        config = CustomersConfig(scale=scale, chunks=3, seed=seed, start=start, dirty=0.05)
+    def fill(self, seed: int, *, more: bool = False) -> None:
+        """Fill the source; with `more`, add to what it holds, and change it."""
+        raise NotImplementedError
+
+    def compare(self) -> None:
+        """Fail unless every table is what the oracle makes of the source."""
+        raise NotImplementedError
+
+
+class CustomersLab(SourceLab):
+    """Customers, orders and line items, one row in twenty with a fault."""
+
+    job_name = "customers_pipeline"
+
+    def fill(self, seed: int, *, more: bool = False) -> None:
+        start = START + timedelta(days=30) if more else START
+        config = CustomersConfig(scale=0.001, chunks=3, seed=seed + more, start=start, dirty=0.05)
         land_customers(self.settings.landing_root, config)
 
     def compare(self) -> None:
-        """Fail unless every table is what the oracle makes of the landed files."""
         assert_customers_equal_oracle(self.lake.root, self.settings.landing_root)
+
+
+class HeartRateLab(SourceLab):
+    """Recordings, one in twenty with a fault; one person more is known from the second landing on."""
+
+    job_name = "heart_rate_pipeline"
+
+    def fill(self, seed: int, *, more: bool = False) -> None:
+        start = None if more else START.replace(tzinfo=None)
+        config = HeartRateConfig(files=3, recordings=100, seed=seed, start=start, dirty=0.05)
+        land_heart_rates(self.settings.landing_root, config)
+
+    def compare(self) -> None:
+        assert_heart_rates_equal_oracle(self.lake.root, self.settings.landing_root)
+
+
+class CatalogueLab(SourceLab):
+    """A database; what is compared is what landed of it, and that every stream did."""
+
+    job_name = "catalogue_pipeline"
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self.settings.catalogue_database_url, self.settings.landing_root)
+
+    def fill(self, seed: int, *, more: bool = False) -> None:
+        self.catalogue.simulate(streams=300, seed=seed, rounds=3 if more else 0)
+
+    def compare(self) -> None:
+        assert_catalogue_equals_oracle(self.lake.root, self.settings.landing_root)
+        count = sa.text('SELECT count(*) FROM "FactStream"')
+        streams = self.catalogue.database.read("FactStream", lambda connection: connection.execute(count).scalar_one())
+        assert self.rows("gold.catalogue_fact_stream") == streams
 
 
 class Lab(Runs):

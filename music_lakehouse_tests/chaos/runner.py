@@ -54,8 +54,9 @@ class Fault:
 def _points() -> dict[str, list[tuple[Any, str, Callable[..., str]]]]:
     """By name: functions' owners, their names, and which table (`layer.table`) a call concerns."""
     from music_lakehouse.defs.listening import parsing
-    from music_lakehouse.lakehouse import file_ingest, kafka_ingest, kafka_positions, steps, upsert
+    from music_lakehouse.lakehouse import file_ingest, kafka_ingest, kafka_positions, reference, steps, upsert
     from music_lakehouse.lakehouse.lake import Lake
+    from music_lakehouse.lakehouse.landing import Load
 
     def third(_: Any, __: Any, table: Any, **___: Any) -> str:
         return str(table.full_name)
@@ -71,6 +72,9 @@ def _points() -> dict[str, list[tuple[Any, str, Callable[..., str]]]]:
         "record_positions": [(steps, "record_positions", lambda _, changes: changes.step)],
         "record_read_up_to": [(kafka_positions, "record_read_up_to", second)],
         "record_files": [(file_ingest, "record_files", second)],
+        "record_reference": [(reference, "record_source_position", lambda _, step, *__: step)],
+        "rewrite": [(upsert, "make_equal_in_order", second)],
+        "land": [(Load, "_finish_file", lambda load: f"landing.{load._landing.directory.name}")],
         "ingest_batches": [(kafka_ingest, "drain", lambda _, path: "raw." + Path(path).name)],
         "parse_batch": [(parsing, "_write_batch", lambda _, topic, __: f"bronze.{topic}")],
     }

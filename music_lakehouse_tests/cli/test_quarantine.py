@@ -119,6 +119,19 @@ def test_what_a_pipeline_does_not_have_cannot_be_asked_for(command: Command, roo
     )
 
 
+def test_what_a_lake_does_not_have_yet_is_said_with_what_makes_it(command: Command, place: Path) -> None:
+    fill(place / "data" / "lakehouse", "customers", [row(1, "malformed")])
+    ran = command("quarantine", "show")
+    assert ran.code == 1
+    assert "has no bronze.quarantine yet: `music-lakehouse run streaming_pipeline` makes it" in ran.error
+    assert "`music-lakehouse quarantine list`" in ran.error
+
+
+def test_a_pipeline_may_be_typed_as_commands_are(command: Command, place: Path) -> None:
+    fill(place / "data" / "lakehouse", "heart_rate", [row(1, "mrn_missing", file="heart_rate/recordings/a.json")])
+    assert "mrn_missing" in command("quarantine", "show", "--pipeline", "heart-rate").out
+
+
 def test_retry_lets_the_next_run_of_a_pipeline_judge_all_that_landed(command: Command, root: Path) -> None:
     lake, taken = LakePaths(str(root)), TableState("id", 7)
     for step, source in (("silver.orders", "bronze.orders_raw"), ("gold.fact_sales", "silver.orders")):

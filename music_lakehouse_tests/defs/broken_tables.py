@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from music_lakehouse.defs.catalog import CHECKS, find_table
 from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
@@ -54,6 +56,20 @@ def outcome(tables: Tables, place: Path, table: Table, check: Check, since: int 
         write(lake, find_table(name), tables[name], mode="append")
     (found,) = evaluate(lake, table, [check], since=since, find_table=find_table)
     return found
+
+
+def assert_tells(tables: Tables, place: Path, table: Table, check: Check, *damages: Damage) -> None:
+    """The check passes on sound tables and fails after each of the damages: over what a run wrote, and over all, there
+    after the first one."""
+    for since in (0, None):
+        sound = outcome(tables, place / f"sound {since}", table, check, since)
+        assert sound.passed, f"since {since}: {sound}"
+        assert sound.rows
+        for number, damage in enumerate(damages[: 1 if since is None else None]):
+            broken: Any = copy.deepcopy(tables)
+            damage(broken, table)
+            found = outcome(broken, place / f"broken {number} {since}", table, check, since)
+            assert not found.passed, f"since {since}, damage {number}: {found}"
 
 
 def assert_passes_where_there_is_nothing(place: Path, table: Table) -> None:

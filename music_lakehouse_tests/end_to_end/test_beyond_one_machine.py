@@ -12,7 +12,7 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.inventory import find_tables
 from music_lakehouse.resources.connect_server import ConnectServer
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
-from music_lakehouse_tests.chaos.lab import FilesLab, Lab
+from music_lakehouse_tests.chaos.lab import CustomersLab, Lab
 from music_lakehouse_tests.end_to_end.standalone import StandaloneCluster
 
 pytestmark = [
@@ -94,8 +94,8 @@ def test_listening_to_a_lake_in_s3_gives_what_the_oracle_says_and_commands_work_
 
 
 def test_customers_in_s3_are_what_the_oracle_says(here: str, tmp_path: Path, seed: int) -> None:
-    lab = FilesLab(tmp_path, lake_root=here)
-    lab.land(0.001, seed)
+    lab = CustomersLab(tmp_path, lake_root=here)
+    lab.fill(seed)
     for _ in range(2):
         ran = lab.run()
         assert ran.success, ran.output

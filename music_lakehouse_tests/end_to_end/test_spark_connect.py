@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from pydantic import SecretStr
 from pyspark.errors.exceptions.connect import SparkConnectException, SparkConnectGrpcException
 from pyspark.sql import SparkSession
 from pyspark.sql.connect.proto import GetStatusResponse
@@ -21,15 +20,9 @@ from pyspark.sql.connect.session import SparkSession as ConnectSession
 from music_lakehouse.lakehouse.locks import Holder, current_holder, lock_file, read_holder
 from music_lakehouse.lakehouse.remote_spark import RemoteSession
 from music_lakehouse.resources.connect_server import ConnectServer
-from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
-from music_lakehouse.simulator.heart_rate.config import HeartRateConfig
-from music_lakehouse.simulator.heart_rate.simulation import land_heart_rates
-from music_lakehouse_tests.chaos.lab import START, FilesLab, Lab, RunResult, Runs
+from music_lakehouse_tests.chaos.lab import CatalogueLab, CustomersLab, HeartRateLab, Lab, RunResult, SourceLab
 from music_lakehouse_tests.chaos.runner import Fault
-from music_lakehouse_tests.defs.catalogue.databases import Catalogue
-from music_lakehouse_tests.oracle.catalogue.compare import assert_lake_equals_oracle as assert_catalogue_equals_oracle
-from music_lakehouse_tests.oracle.heart_rate.compare import assert_lake_equals_oracle as assert_heart_rates_equal_oracle
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.end_to_end]
 
@@ -65,36 +58,15 @@ def test_the_listening_pipeline_and_an_increment_give_what_the_oracle_says(lab: 
 
 
 @pytest.mark.slow
-def test_landed_csv_files_give_what_the_oracle_says(tmp_path: Path, remote: dict[str, str]) -> None:
-    lab = FilesLab(tmp_path)
-    lab.land(0.001, seed=1)
-    succeeded(lab.run(fault=None, **remote))
-    lab.compare()
-
-
-@pytest.mark.slow
-def test_landed_json_files_of_heart_rates_and_an_increment_give_what_the_oracle_says(
-    tmp_path: Path, remote: dict[str, str], seed: int
+@pytest.mark.parametrize("kind", [CustomersLab, HeartRateLab, CatalogueLab], ids=lambda kind: kind.job_name)
+def test_another_source_and_an_increment_give_what_the_oracle_says(
+    kind: type[SourceLab], tmp_path: Path, remote: dict[str, str], seed: int
 ) -> None:
-    landing = tmp_path / "landing"
-    runs = Runs(tmp_path, Settings(lakehouse_root=str(tmp_path / "lake"), landing_root=landing), "heart_rate_pipeline")
-    for start in (START.replace(tzinfo=None), None):
-        land_heart_rates(landing, HeartRateConfig(files=3, recordings=100, seed=seed, start=start, dirty=0.05))
-        succeeded(runs.run(fault=None, **remote))
-        assert_heart_rates_equal_oracle(runs.root, landing)
-
-
-@pytest.mark.slow
-def test_a_sql_database_and_an_increment_give_what_the_oracle_says(
-    tmp_path: Path, remote: dict[str, str], seed: int
-) -> None:
-    landing, url = tmp_path / "landing", SecretStr(f"sqlite:///{tmp_path}/catalogue.db")
-    catalogue = Catalogue(url, landing)
-    runs = Runs(tmp_path, Settings(lakehouse_root=str(tmp_path / "lake"), landing_root=landing), "catalogue_pipeline")
-    for rounds in (0, 3):
-        catalogue.simulate(streams=300, seed=seed, rounds=rounds)
-        succeeded(runs.run(fault=None, CATALOGUE_DATABASE_URL=url.get_secret_value(), **remote))
-        assert_catalogue_equals_oracle(runs.root, landing)
+    lab = kind(tmp_path)
+    for more in (False, True):
+        lab.fill(seed, more=more)
+        succeeded(lab.run(fault=None, **remote))
+        lab.compare()
 
 
 def test_a_run_has_a_session_of_its_own_which_the_lock_names_and_which_is_gone_after_it(

@@ -7,11 +7,11 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from music_lakehouse.defs.catalogue.source import SOURCE_TABLES, directory_of, landing_of
+from music_lakehouse.defs.catalogue.source import SOURCE_TABLES, directory_of, landing_of, nothing_to_read
 from music_lakehouse.defs.catalogue.tables import BRONZE
 from music_lakehouse.defs.landed_files import landing_key
 from music_lakehouse.defs.shell import column_schema, retried
-from music_lakehouse.lakehouse.database import DatabaseError
+from music_lakehouse.lakehouse.database import Database, DatabaseError
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED, ROW_NUMBER, SOURCE_FILE
 from music_lakehouse.lakehouse.key_scan import scan_keys
 from music_lakehouse.lakehouse.lake import LakePaths
@@ -84,7 +84,7 @@ def extracted(
 ) -> Iterator[dg.MaterializeResult]:
     """What is new in the database, landed as files. Takes the lake's lock, so that no other run lands meanwhile, and
     starts no JVM."""
-    database = catalogue_database.database
+    database = _readable(catalogue_database)
     lakehouse.hold()
 
     def load(name: str) -> dg.MaterializeResult:
@@ -161,7 +161,7 @@ def scanned(
     catalogue_database: CatalogueDatabase,
 ) -> Iterator[dg.MaterializeResult]:
     """What a watermark can't show, landed as files. Takes the lake's lock, and starts no JVM."""
-    database = catalogue_database.database
+    database = _readable(catalogue_database)
     lakehouse.hold()
 
     def scan(name: str) -> dg.MaterializeResult:
@@ -206,6 +206,14 @@ def known_keys(lake: LakePaths, name: str) -> pa.Table:
         """,
         landed=bronze,
     )
+
+
+def _readable(resource: CatalogueDatabase) -> Database:
+    """The database. Raises DatabaseError where there is none, or none of the tables in it."""
+    nothing = nothing_to_read(resource.database)
+    if nothing is not None:
+        raise DatabaseError(nothing, retriable=False)
+    return resource.database
 
 
 def _each_table(

@@ -1,11 +1,12 @@
 """When the database is read: by the clock, as it says nothing by itself. Both run from the start, and skip where there
-is no database."""
+is no database, or nothing in it that could be read."""
 
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from music_lakehouse.defs.catalogue.jobs import catalogue_key_scan, catalogue_pipeline
+from music_lakehouse.defs.catalogue.source import nothing_to_read
 from music_lakehouse.lakehouse.database import DatabaseError
 from music_lakehouse.lakehouse.locks import current_holder
 from music_lakehouse.resources.database import CatalogueDatabase
@@ -37,6 +38,14 @@ def _build_schedule(
         holder = current_holder(lakehouse.root)
         if holder is not None:
             return dg.SkipReason(f"the lake is held by {holder}: what is new is read at the next tick")
+        try:
+            nothing = nothing_to_read(found)
+        except DatabaseError as error:
+            # A run tries again, and where that is in vain it fails, which is told to whoever is alerted.
+            context.log.warning(str(error))
+            nothing = None
+        if nothing is not None:
+            return dg.SkipReason(nothing)
         context.log.info(f"reading {found.name}")
         return dg.RunRequest()
 

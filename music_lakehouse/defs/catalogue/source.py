@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from music_lakehouse.lakehouse.database import Database
 from music_lakehouse.lakehouse.landing import Landing
-from music_lakehouse.lakehouse.sql_source import SourceTable
+from music_lakehouse.lakehouse.sql_source import SourceTable, are_all_missing
 
 SOURCE_TABLES: Mapping[str, SourceTable] = {
     "catalogue_users": SourceTable("DimUser", key="user_id", watermark="updated_at"),
@@ -26,3 +27,16 @@ def directory_of(table: SourceTable) -> str:
 def landing_of(landing_root: Path, table: SourceTable) -> Landing:
     """Where the table's files land: `LANDING_ROOT/catalogue/<table>/`."""
     return Landing(landing_root / directory_of(table))
+
+
+def nothing_to_read(database: Database) -> str | None:
+    """That the database has none of the tables, with the remedy; None where it has one at least. Raises DatabaseError
+    where it doesn't say."""
+    tables = SOURCE_TABLES.values()
+    if not are_all_missing(database, tables):
+        return None
+    names = ", ".join(table.name for table in tables)
+    return (
+        f"{database.name} has none of the tables {names}: `music-lakehouse simulate catalogue` makes and fills them, "
+        "or set CATALOGUE_DATABASE_URL to a database that has them"
+    )

@@ -8,7 +8,7 @@ streams hardly more than the new rows is read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import partial
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -19,11 +19,10 @@ from music_lakehouse.defs.catalogue.transforms import rows, streams
 from music_lakehouse.defs.catalogue.transforms.history import versions
 from music_lakehouse.lakehouse.changes import Change, Changes
 from music_lakehouse.lakehouse.expectations import JUDGED
-from music_lakehouse.lakehouse.file_ingest import DATE_ADDED
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.query import keyed, keys_within, query
 from music_lakehouse.lakehouse.ranges import Range
+from music_lakehouse.lakehouse.refused import follow_refused
 from music_lakehouse.lakehouse.scd2 import changed_stretches
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
@@ -35,15 +34,12 @@ def judged_changes(change: Change, entity: Entity) -> DataFrame:
     return change.inserted_as(JUDGED, partial(rows.judged, entity=entity))
 
 
+def _refused(change: Change, entity: Entity) -> DataFrame:
+    return rows.refused(judged_changes(change, entity), entity)
+
+
 def _update_quarantine(lake: Lake, changes: Changes) -> Written:
-    if changes.full:
-        every = (rows.refused(rows.judged(lake.read(BRONZE[e.name]), e), e) for e in ENTITIES)
-        return make_equal(lake, QUARANTINE, reduce(DataFrame.unionByName, every), delete=True)
-    found = {entity: changes.get(BRONZE[entity.name]) for entity in ENTITIES}
-    new = (rows.refused(judged_changes(c, entity), entity) for entity, c in found.items() if c is not None)
-    desired = reduce(DataFrame.unionByName, new)
-    within = Moments.of(desired, DATE_ADDED)
-    return Written() if within is None else make_equal(lake, QUARANTINE, desired, within=within)
+    return follow_refused(lake, QUARANTINE, changes, {BRONZE[e.name]: partial(_refused, entity=e) for e in ENTITIES})
 
 
 def _follow_landed(

@@ -22,9 +22,9 @@ from music_lakehouse.lakehouse.changes import Change, Changes
 from music_lakehouse.lakehouse.expectations import JUDGED
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.query import keyed, keys_within, query
 from music_lakehouse.lakehouse.ranges import Range
+from music_lakehouse.lakehouse.refused import follow_refused
 from music_lakehouse.lakehouse.scd2 import changed_stretches
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
@@ -50,42 +50,31 @@ def judged_changes(change: Change, landed: LandedTable) -> DataFrame:
     return change.inserted_as(JUDGED, partial(rows.judged, landed=landed), many=True)
 
 
-def judged_rows(lake: Lake, landed: LandedTable) -> DataFrame:
-    """All landed rows, judged: once for all that asks in a run."""
-    state = lake.state(BRONZE[landed])
-    if state is None:
-        return rows.judged(lake.empty(BRONZE[landed]), landed)
-    return judged_changes(Change(lake, BRONZE[landed], state, None), landed)
+def _refused(change: Change, landed: LandedTable) -> DataFrame:
+    return rows.refused(judged_changes(change, landed))
 
 
 def _update_quarantine(lake: Lake, changes: Changes) -> Written:
-    if changes.full:
-        every = (rows.refused(judged_rows(lake, landed)) for landed in LANDED)
-        return make_equal(lake, QUARANTINE, reduce(DataFrame.unionByName, every), delete=True)
-    found = {landed: changes.get(table) for landed, table in BRONZE.items()}
-    new = (rows.refused(judged_changes(c, landed)) for landed, c in found.items() if c is not None)
-    desired = reduce(DataFrame.unionByName, new)
-    within = Moments.of(desired, DATE_ADDED)
-    return Written() if within is None else make_equal(lake, QUARANTINE, desired, within=within)
+    return follow_refused(lake, QUARANTINE, changes, {BRONZE[each]: partial(_refused, landed=each) for each in LANDED})
 
 
 def _update_silver(landed: LandedTable, lake: Lake, changes: Changes) -> Written:
-    table = SILVER[landed]
-    if changes.full:
-        everything = rows.valid(judged_rows(lake, landed), landed)
+    table, change = SILVER[landed], changes.get(BRONZE[landed])
+    if change is not None and change.full:
+        everything = rows.valid(judged_changes(change, landed), landed)
         return _keep_latest(lake, landed, everything, delete=True)
-    evidence = _new_evidence(lake, changes, landed)
+    evidence = _new_evidence(lake, change, landed)
     if evidence is None:
         return Written()
-    known = keyed(lake, table, evidence.keys, evidence.within)
-    before = history.known_before(known.where(~_from(DATE_ADDED, evidence.since)), landed, DATE_ADDED)
-    # Of a frame that isn't kept Spark would plan each use anew, and these are few rows.
-    before = before.persist(StorageLevel.MEMORY_AND_DISK)
+    # Kept, as Spark would read the table and join the keys anew for each use; and it leaves out joins with what turns
+    # out to be empty, as this is where all keys are new.
+    known = keyed(lake, table, evidence.keys, evidence.within).persist(StorageLevel.MEMORY_AND_DISK)
     try:
+        before = history.known_before(known.where(~_from(DATE_ADDED, evidence.since)), landed, DATE_ADDED)
         told = before.unionByName(evidence.present)
         return _keep_latest(lake, landed, told, current=known, within=evidence.within)
     finally:
-        before.unpersist()
+        known.unpersist()
 
 
 def _keep_latest(lake: Lake, landed: LandedTable, evidence: DataFrame, **more: Any) -> Written:
@@ -103,10 +92,11 @@ def _keep_latest(lake: Lake, landed: LandedTable, evidence: DataFrame, **more: A
 
 
 def _update_dim_customer(lake: Lake, changes: Changes) -> Written:
-    if changes.full:
-        everything = rows.valid(judged_rows(lake, CUSTOMER), CUSTOMER)
+    change = changes.get(BRONZE[CUSTOMER])
+    if change is not None and change.full:
+        everything = rows.valid(judged_changes(change, CUSTOMER), CUSTOMER)
         return make_equal(lake, DIM_CUSTOMER, history.customer_versions(everything), delete=True)
-    evidence = _new_evidence(lake, changes, CUSTOMER)
+    evidence = _new_evidence(lake, change, CUSTOMER)
     if evidence is None:
         return Written()
     reaches = F.col("end_date").isNull() | _from("end_date", evidence.since)
@@ -116,9 +106,8 @@ def _update_dim_customer(lake: Lake, changes: Changes) -> Written:
     return make_equal(lake, DIM_CUSTOMER, desired, current=known, within=evidence.within, delete=True)
 
 
-def _new_evidence(lake: Lake, changes: Changes, landed: LandedTable) -> Evidence | None:
+def _new_evidence(lake: Lake, change: Change | None, landed: LandedTable) -> Evidence | None:
     """None where no new row is valid."""
-    change = changes.get(BRONZE[landed])
     if change is None:
         return None
     judged = judged_changes(change, landed)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -23,18 +21,28 @@ from music_lakehouse.lakehouse.file_ingest import DATE_ADDED
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.query import summarized
+from music_lakehouse.lakehouse.refused import follow_refused
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal, make_equal_in_order
 
 
+def judged_changes(change: Change) -> DataFrame:
+    """The landed rows that a change of bronze brought, judged; where few are expected, once for all that asks."""
+    return change.inserted_as(JUDGED, recordings.judged)
+
+
+def _refused(change: Change) -> DataFrame:
+    return recordings.refused(judged_changes(change))
+
+
 def _update_quarantine(lake: Lake, changes: Changes) -> Written:
-    return _follow_landed(lake, QUARANTINE, changes, recordings.refused)
+    return follow_refused(lake, QUARANTINE, changes, {HEART_RATE: _refused})
 
 
 def _update_silver(lake: Lake, changes: Changes) -> Written:
     people = lake.read(DIM_PATIENTS)
-    written = _follow_landed(lake, SILVER_HEART_RATE, changes, lambda judged: recordings.valid(judged, people))
+    written = _follow_landed(lake, changes, people)
     change = None if changes.full else changes.get(DIM_PATIENTS)
     if change is None:
         return written
@@ -52,21 +60,16 @@ def _update_silver(lake: Lake, changes: Changes) -> Written:
         renamed.unpersist()
 
 
-def judged_changes(change: Change) -> DataFrame:
-    """The landed rows that a change of bronze brought, judged; where few are expected, once for all that asks."""
-    return change.inserted_as(JUDGED, recordings.judged)
-
-
-def _follow_landed(lake: Lake, table: Table, changes: Changes, rows_of: Callable[[DataFrame], DataFrame]) -> Written:
-    """Make the table equal to what becomes of the landed rows that are new: only what landed at their time is read."""
+def _follow_landed(lake: Lake, changes: Changes, people: DataFrame) -> Written:
+    """Make silver equal to the valid ones of the landed rows that are new: only what landed at their time is read."""
     if changes.full:
         judged = recordings.judged(lake.read(HEART_RATE))
-        return make_equal(lake, table, rows_of(judged), delete=True)
+        return make_equal(lake, SILVER_HEART_RATE, recordings.valid(judged, people), delete=True)
     change = changes.get(HEART_RATE)
     within = None if change is None else Moments.of(change.inserted, DATE_ADDED)
     if change is None or within is None:
         return Written()
-    return make_equal(lake, table, rows_of(judged_changes(change)), within=within)
+    return make_equal(lake, SILVER_HEART_RATE, recordings.valid(judged_changes(change), people), within=within)
 
 
 def _update_hourly(lake: Lake, changes: Changes) -> Written:

@@ -10,10 +10,9 @@ from random import Random
 from typing import Any
 
 from music_lakehouse.simulator.draws import below, happens, one_of
-from music_lakehouse.simulator.heart_rate.recordings import Recording
+from music_lakehouse.simulator.heart_rate.recordings import ABSURD, Recording
 from music_lakehouse.simulator.weighted import Weighted
 
-ABSURD = (0, -4.0, 19.75, 300.25, 999.5, 1e6, "0", "1200.0")
 NO_NUMBERS = ("n/a", "", "72 bpm", True, [72.0], {"value": 72.0})
 NO_RECORDINGS: tuple[Any, ...] = (None, 72.0, "recording", [])
 
@@ -33,7 +32,7 @@ def missing_rate(recording: Recording, rng: Random) -> Recording:
 
 def absurd_rate(recording: Recording, rng: Random) -> Recording:
     """A heart rate that no heart has."""
-    return recording | {"heartrate": one_of(ABSURD, rng)}
+    return recording | {"heartrate": one_of((*ABSURD, "0", "1200.0"), rng)}
 
 
 def missing_person(recording: Recording, rng: Random) -> Recording:

@@ -13,6 +13,7 @@ import pytest
 
 from music_lakehouse.defs import shell
 from music_lakehouse.defs.catalogue.extraction import ExtractionConfig, extracted, known_keys, scanned
+from music_lakehouse.defs.catalogue.source import SOURCE_TABLES
 from music_lakehouse.defs.failures import step_errors
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.locks import LakeLock
@@ -103,6 +104,16 @@ def test_without_a_database_one_line_says_how_to_make_one(place: Place, tmp_path
     assert f"there is no catalogue database {tmp_path}/catalogue.db" in error
     assert "`music-lakehouse simulate catalogue` makes one" in error
     assert not place.catalogue.landing.exists()
+
+
+def test_a_database_without_the_tables_is_one_line_with_what_makes_them(place: Place) -> None:
+    place.catalogue.run(*(f'DROP TABLE "{table.name}"' for table in SOURCE_TABLES.values()))
+
+    [error] = place.errors(place.materialize())
+
+    assert error.count("\n") == 0
+    assert "has none of the tables DimUser, DimArtist" in error
+    assert "`music-lakehouse simulate catalogue` makes and fills them" in error
 
 
 def test_a_table_that_is_not_there_is_named_and_the_others_land(place: Place) -> None:

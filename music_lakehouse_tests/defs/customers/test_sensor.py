@@ -4,51 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import dagster as dg
 import pytest
-from pyspark.sql import SparkSession
 
-from music_lakehouse.definitions import defs
 from music_lakehouse.defs import triggers
 from music_lakehouse.defs.customers.assets import SOURCES
 from music_lakehouse.defs.customers.sensors import customers_files
 from music_lakehouse.lakehouse.file_ingest import ingest_files
-from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.locks import LakeLock
-from music_lakehouse.resources.build import build_resources
-from music_lakehouse.settings import Settings
+from music_lakehouse_tests.defs.file_sensors import SensedPlace, requested, skipped
 from music_lakehouse_tests.oracle.customers.examples import customer, land, order
 
 JOB = "customers_pipeline"
 
 
-class Place:
-    """A lake without Spark and a landing directory, and the sensor on them."""
-
-    def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
-        self.instance, self.landing = instance, root / "landing"
-        self.settings = Settings(lakehouse_root=str(root / "lake"), landing_root=self.landing)
-        self.cursor: str | None = None
-
-    def tick(self) -> dg.RunRequest | dg.SkipReason:
-        with dg.build_sensor_context(
-            self.instance,
-            cursor=self.cursor,
-            resources=build_resources(self.settings),
-            repository_def=defs.get_repository_def(),
-        ) as context:
-            result = customers_files(context)
-            self.cursor = context.cursor
-        assert isinstance(result, (dg.RunRequest, dg.SkipReason))
-        return result
+class Place(SensedPlace):
+    """A landing directory of customers' files."""
 
     def take(self) -> None:
         """As a run does."""
-        lake = Lake(self.settings.lake_uri, cast(SparkSession, None))
         for source in SOURCES.values():
-            ingest_files(lake, source, self.landing)
+            ingest_files(self.lake, source, self.landing)
 
     def end_run(self, request: dg.RunRequest, status: dg.DagsterRunStatus, number: int) -> None:
         self.instance.add_run(
@@ -61,17 +38,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     with dg.DagsterInstance.ephemeral() as instance:
-        yield Place(tmp_path, instance)
-
-
-def requested(result: dg.RunRequest | dg.SkipReason) -> dg.RunRequest:
-    assert isinstance(result, dg.RunRequest), result
-    return result
-
-
-def skipped(result: dg.RunRequest | dg.SkipReason) -> str:
-    assert isinstance(result, dg.SkipReason), result
-    return result.skip_message or ""
+        yield Place(tmp_path, instance, customers_files)
 
 
 def test_a_run_is_asked_for_once_for_files_that_the_lake_lacks(place: Place) -> None:
