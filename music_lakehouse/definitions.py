@@ -17,6 +17,7 @@ from music_lakehouse.defs.heart_rate.jobs import heart_rate_pipeline
 from music_lakehouse.defs.heart_rate.sensors import heart_rate_files
 from music_lakehouse.defs.listening.assets import ASSETS as LISTENING
 from music_lakehouse.defs.listening.backfill import daily_summaries, daily_summaries_backfill
+from music_lakehouse.defs.listening.continuous import continuous_pipeline
 from music_lakehouse.defs.listening.jobs import streaming_pipeline
 from music_lakehouse.defs.listening.report import hourly_listening_report, listening_report, listening_report_job
 from music_lakehouse.defs.listening.schedules import reference_files_schedule
@@ -34,6 +35,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         asset_checks=[whole_tables],
         jobs=[
             streaming_pipeline,
+            continuous_pipeline,
             daily_summaries_backfill,
             catalogue_pipeline,
             catalogue_key_scan,

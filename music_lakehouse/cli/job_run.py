@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 import uuid
@@ -78,10 +79,11 @@ def run_job(
     options: Collection[str] = (),
     *,
     tables: Collection[str] = (),
+    on_line: Callable[[str], None] | None = None,
 ) -> JobRun:
     """Runs the job of that name in this process, with these of its options, or of it the given tables (`layer.table`)
     alone. `on_step` is called when a step begins (its outcome is empty), when it ends ("done", "failed", "skipped"),
-    and when it waits to be tried again ("waiting").
+    and when it waits to be tried again ("waiting"); `on_line` with what the run logs.
 
     The run, its events and its checks are in Dagster's instance as of any other run. Ctrl-C and SIGTERM end the run:
     Spark stops, and the lake's lock is given back. Raises a usage error where there is no such job, or it has no such
@@ -108,7 +110,7 @@ def run_job(
     run_id = str(uuid.uuid4())
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance, _sigterm_as_ctrl_c():
-        seen = _Seen(instance, on_step)
+        seen = _Seen(instance, on_step, on_line)
         instance.add_event_listener(run_id, seen.take)
         try:
             result = defs.resolve_job_def(name).execute_in_process(
@@ -152,15 +154,23 @@ def jobs_of(tables: Iterable[str]) -> dict[str, list[str]]:
 class _Seen:
     """Takes the run's events and keeps what its steps did."""
 
-    def __init__(self, instance: dg.DagsterInstance, on_step: Callable[[StepSeen], None]) -> None:
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        on_step: Callable[[StepSeen], None],
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
         self.steps: dict[str, StepSeen] = {}
         self.interrupted = False
         self._instance = instance
         self._on_step = on_step
+        self._on_line = on_line
 
     def take(self, entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
         if event is None:
+            if self._on_line is not None and isinstance(entry.level, int) and entry.level >= logging.INFO:
+                self._on_line(entry.user_message)
             return
         self._look_for_interruption(entry.run_id, event)
         if event.step_key is None:

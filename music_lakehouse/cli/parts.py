@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 KAFKA = "Kafka"
 DAGSTER = "Dagster"
+CONTINUOUS = "Continuous"
 SIMULATOR = "Simulator"
 DASHBOARD = "Dashboard"
 METRICS = "Metrics"
 # Dagster ends its runs, code server, daemon and webserver one after the other.
 STOP_SECONDS = 30.0
+# The micro-batch in hand comes to its end.
+MICRO_BATCH_SECONDS = 120.0
 
 
 class Broker:
@@ -67,6 +70,18 @@ def dagster(port: int, *, log: Path | None = None, spark_remote: str | None = No
         environment=environment({"SPARK_REMOTE": spark_remote} if spark_remote else {}),
         stop_signal=signal.SIGINT,
         stop_seconds=STOP_SECONDS,
+    )
+
+
+def continuous(*, log: Path, spark_remote: str) -> Program:
+    """`music-lakehouse run continuous_pipeline`, on that Spark Connect server."""
+    return Program(
+        CONTINUOUS,
+        [sys.executable, "-m", "music_lakehouse.cli.main", "run", "continuous_pipeline"],
+        log=log,
+        environment=environment({"SPARK_REMOTE": spark_remote}),
+        stop_signal=signal.SIGINT,
+        stop_seconds=MICRO_BATCH_SECONDS,
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from music_lakehouse.settings import Settings
 
 EXAMPLE = "Example: music-lakehouse run streaming_pipeline"
+CONTINUOUS = "continuous_pipeline"
 _WRITTEN = ("inserted", "updated", "deleted", "quarantined")
 
 
@@ -32,7 +33,8 @@ def run(
 ) -> None:
     """Run a Dagster job in this process. Exit code 0 only where the run succeeded.
 
-    The run is in Dagster's instance (DAGSTER_HOME) as any other, with its figures and checks.
+    The run is in Dagster's instance (DAGSTER_HOME) as any other, with its figures and checks. continuous_pipeline runs
+    until Ctrl-C, and tells of each micro-batch.
     """
     from music_lakehouse.settings import Settings
 
@@ -47,7 +49,8 @@ def run_and_show(
     from music_lakehouse.cli.job_run import run_job
 
     with _shown() as on_step:
-        done = run_job(job, settings, on_step, options, tables=tables)
+        # It has one step, which only ends with the run.
+        done = run_job(job, settings, on_step, options, tables=tables, on_line=say if job == CONTINUOUS else None)
     show_end(job, done)
     return done
 

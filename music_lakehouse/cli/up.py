@@ -27,6 +27,9 @@ def up(
     dashboard_port: Annotated[int, typer.Option(help="Port of the dashboard, on 127.0.0.1.")] = 8501,
     metrics_port: Annotated[int, typer.Option(help="Port of /metrics for Prometheus, on 127.0.0.1.")] = 9108,
     *,
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="One run that takes events as they come, rather than the sensor's.")
+    ] = False,
     no_simulator: Annotated[bool, typer.Option("--no-simulator", help="Send no events: yours come to Kafka.")] = False,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Leave the dashboard out.")] = False,
 ) -> None:
@@ -62,6 +65,9 @@ def up(
         places["Spark"] = "{}:{}".format(*endpoint(remote))
     parts.append(platform.dagster(port, log=logs / "dagster.log", spark_remote=remote))
     places[platform.DAGSTER] = f"http://{platform.HOST}:{port}"
+    if continuous:
+        parts.append(platform.continuous(log=logs / "continuous.log", spark_remote=remote))
+        places[platform.CONTINUOUS] = "continuous_pipeline, micro-batch by micro-batch"
     dashboard = None if no_dashboard else platform.dashboard(dashboard_port, log=logs / "dashboard.log")
     if dashboard is not None:
         parts.append(dashboard)

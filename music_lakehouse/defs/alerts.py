@@ -69,7 +69,7 @@ def run_failure_alert(context: dg.RunFailureSensorContext) -> None:
     run = context.dagster_run
     errors = [str(error) for error in step_errors(context.instance, run.run_id)]
     errors = errors or [context.failure_event.message or "no step failed"]
-    _send(context, Alert("failed", run.job_name, run.run_id, errors, failed_checks(context.instance, run.run_id)))
+    send(context.log, Alert("failed", run.job_name, run.run_id, errors, failed_checks(context.instance, run.run_id)))
 
 
 @dg.run_status_sensor(
@@ -84,7 +84,7 @@ def failed_check_alert(context: dg.RunStatusSensorContext) -> dg.SkipReason | No
     failed = failed_checks(context.instance, run.run_id)
     if not failed:
         return dg.SkipReason(f"all checks of run {run.run_id} passed")
-    _send(context, Alert("succeeded_with_failed_checks", run.job_name, run.run_id, [], failed))
+    send(context.log, Alert("succeeded_with_failed_checks", run.job_name, run.run_id, [], failed))
     return None
 
 
@@ -123,7 +123,7 @@ def _tell_overdue(
     seen, overdue = delays.overdue(waiting, delays.loads(context.cursor), time.time(), patience)
     context.update_cursor(delays.dumps(seen))
     if overdue:
-        _send(context, Alert(kind, "", "", overdue, []))
+        send(context.log, Alert(kind, "", "", overdue, []))
         return dg.SkipReason(f"an alert of {len(overdue)} delays was sent")
     return dg.SkipReason(f"{len(waiting)} delays, none of which is due to be told" if waiting else "nothing waits")
 
@@ -155,13 +155,14 @@ def post(alert: Alert, url: str) -> str | None:
     return None if answer.ok else f"it answered {answer.status_code}"
 
 
-def _send(context: dg.RunStatusSensorContext | dg.SensorEvaluationContext, alert: Alert) -> None:
-    context.log.warning(alert.text)
+def send(log: logging.Logger, alert: Alert) -> None:
+    """Write the alert to the log, and post it where ALERT_WEBHOOK_URL is set."""
+    log.warning(alert.text)
     url = Settings().alert_webhook_url
     if url is None:
         return
     problem = post(alert, url.get_secret_value())
     if problem is not None:
-        context.log.warning(
+        log.warning(
             f"the alert {alert.kind} {alert.run_id} did not reach the webhook ({problem}): check ALERT_WEBHOOK_URL"
         )

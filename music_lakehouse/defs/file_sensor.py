@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from music_lakehouse.defs.job_runs import ended_runs, look_at_job, request_run
+from music_lakehouse.defs.job_runs import ended_runs, look_at_jobs, request_run
 from music_lakehouse.defs.triggers import NotDue, decide_run
 from music_lakehouse.lakehouse.file_ingest import FileSource, LandedFile, waiting_files
 from music_lakehouse.lakehouse.files import file_digest
@@ -43,7 +43,7 @@ def build_file_sensor(
         context: dg.SensorEvaluationContext, landing: Landing, lakehouse: LakehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
         now = time.time()
-        busy = look_at_job(context, job.name, lakehouse.root, now)
+        busy = look_at_jobs(context, [job.name], lakehouse.root, now)
         if busy:
             return dg.SkipReason(busy)
         waiting = {source.directory: waiting_files(lakehouse.paths, source, landing.path) for source in sources}

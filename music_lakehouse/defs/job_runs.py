@@ -26,11 +26,16 @@ OPEN = [
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
-def look_at_job(context: dg.SensorEvaluationContext, job: str, root: str, now: float) -> str | None:
-    """Why no run of the job is due while one is in progress, or holds the lake; reports runs that were killed as
-    failed. The sensor's cursor has what the last tick saw."""
-    runs = context.instance.get_runs(dg.RunsFilter(job_name=job, statuses=OPEN))
-    holder = locks.read_holder(locks.lock_file(root))
+def look_at_jobs(context: dg.SensorEvaluationContext, jobs: Iterable[str], root: str, now: float) -> str | None:
+    """Why no run of the jobs is due while one is in progress, or holds the lake (and doesn't lend it); reports runs
+    that were killed as failed. The sensor's cursor has what the last tick saw."""
+    runs = [run for job in jobs for run in open_runs(context.instance, job)]
+    file = locks.lock_file(root)
+    holder = locks.read_holder(file)
+    if holder is not None and holder.lends and holder.alive and holder.run_id not in {run.run_id for run in runs}:
+        if locks.is_wanted(file):
+            return f"another run waits for the lake, which run {holder.run_id} lends"
+        holder = None
     found = look_at_open_runs(
         [OpenRun(run.run_id, queued=run.status is dg.DagsterRunStatus.QUEUED) for run in runs],
         None if holder is None else LockState(holder.run_id, holder.alive),
@@ -45,6 +50,11 @@ def look_at_job(context: dg.SensorEvaluationContext, job: str, root: str, now: f
                 run, "The run's process is gone, and the lake's lock with it: it was killed. Nothing is lost by that."
             )
     return found.busy
+
+
+def open_runs(instance: dg.DagsterInstance, job: str) -> list[dg.DagsterRun]:
+    """The runs of the job that haven't ended as far as Dagster knows."""
+    return list(instance.get_runs(dg.RunsFilter(job_name=job, statuses=OPEN)))
 
 
 def ended_runs(instance: dg.DagsterInstance, job: str) -> list[EndedRun]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from music_lakehouse.defs.shell import asset_key, check_specs, materialized, version_of
+from music_lakehouse.defs.shell import Context, asset_key, check_specs, materialized, version_of
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.reference import Reference, load_reference
 
@@ -23,9 +23,7 @@ def reference_check_specs(reference: Reference) -> list[dg.AssetCheckSpec]:
     return [readable, *check_specs(reference.table)]
 
 
-def follow_reference(
-    context: dg.AssetExecutionContext, lake: Lake, reference: Reference, directory: Path
-) -> dg.MaterializeResult:
+def follow_reference(context: Context, lake: Lake, reference: Reference, directory: Path) -> dg.MaterializeResult:
     """Load the file from the directory where it changed, and report that."""
     table = reference.table
     before = version_of(lake, table)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import as_completed
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
 
@@ -26,6 +27,23 @@ MOST_RETRIES = 4
 FIRST_RETRY_SECONDS = 5.0
 MOST_AT_ONCE = 4
 MOST_LARGE_AT_ONCE = 2
+
+
+class Context(Protocol):
+    """What it takes to keep tables: Dagster's context of a run's assets is one, a micro-batch of continuous mode is
+    another."""
+
+    @property
+    def run(self) -> dg.DagsterRun: ...
+
+    @property
+    def log(self) -> dg.DagsterLogManager: ...
+
+    @property
+    def selected_asset_keys(self) -> AbstractSet[dg.AssetKey]: ...
+
+    @property
+    def selected_asset_check_keys(self) -> AbstractSet[dg.AssetCheckKey]: ...
 
 
 def asset_key(table: Table) -> dg.AssetKey:
@@ -86,7 +104,7 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
 
 
 def side_by_side(
-    context: dg.AssetExecutionContext,
+    context: Context,
     lake: Lake,
     tables: Iterable[Table],
     work: Callable[[Table], dg.MaterializeResult],
@@ -95,15 +113,17 @@ def side_by_side(
 
     Small changes are done at the same time: of each Spark mostly waits for its own planning and for single tasks. Of
     large ones two: while one is planned or committed, the other has all cores. Where one fails, the others are done
-    before its error is raised.
+    before its error is raised, with a note of the table.
     """
     selected = [table for table in tables if asset_key(table) in context.selected_asset_keys]
     pool = lake.pool(MOST_AT_ONCE if lake.small else MOST_LARGE_AT_ONCE)
     errors = []
     try:
-        for done in as_completed([pool.submit(work, table) for table in selected]):
+        doing = {pool.submit(work, table): table for table in selected}
+        for done in as_completed(doing):
             error = done.exception()
             if error is not None:
+                note(error, doing[done].full_name)
                 errors.append(error)
             else:
                 yield _selected_checks(context, done.result())
@@ -114,25 +134,39 @@ def side_by_side(
         raise _as_one(context, errors)
 
 
-def _as_one(context: dg.AssetExecutionContext, errors: Sequence[BaseException]) -> BaseException:
+def note(error: BaseException, table: str) -> None:
+    """Note with the error which table (`layer.table`) it came with; Python shows notes below the error's text."""
+    # Python 3.10 has no `add_note`.
+    error.__notes__ = [*noted(error), table]  # type: ignore[attr-defined,unused-ignore]
+
+
+def noted(error: BaseException) -> list[str]:
+    """The tables that were noted with the error."""
+    return list(getattr(error, "__notes__", ()))
+
+
+def _as_one(context: Context, errors: Sequence[BaseException]) -> BaseException:
     """The first error; with the texts of all where they are of one kind of ours. Others are logged."""
     first, texts = errors[0], dict.fromkeys(map(str, errors))
     kinds = {type(error) for error in errors}
     if len(texts) > 1 and len(kinds) == 1 and type(first).__module__.startswith("music_lakehouse."):
-        return type(first)("; ".join(texts))
+        one = type(first)("; ".join(texts))
+        for table in dict.fromkeys(table for error in errors for table in noted(error)):
+            note(one, table)
+        return one
     for error in errors[1:]:
         context.log.error(f"{type(error).__name__}: {error}")
     return first
 
 
-def _selected_checks(context: dg.AssetExecutionContext, result: dg.MaterializeResult) -> dg.MaterializeResult:
+def _selected_checks(context: Context, result: dg.MaterializeResult) -> dg.MaterializeResult:
     chosen = {(key.asset_key, key.name) for key in context.selected_asset_check_keys}
     checks = [check for check in result.check_results or () if (check.asset_key, check.check_name) in chosen]
     return result._replace(check_results=checks)
 
 
 def materialized(
-    context: dg.AssetExecutionContext,
+    context: Context,
     lake: LakePaths,
     table: Table,
     *,
@@ -169,6 +203,13 @@ def version_of(lake: LakePaths, table: Table) -> int:
     return -1 if state is None else state.version
 
 
+def in_words(error: Exception, *, root: str, brokers: str) -> Exception:
+    """The error that says in one line what this one means, where the cause lies outside; else the error itself."""
+    # What brokers and databases say is told by their own errors, without secrets.
+    own = isinstance(error, (*PASSING_ERRORS, BrokerAccessError, DatabaseError))
+    return error if own else explained(error, lake_root=root, brokers=brokers) or error
+
+
 def retried(body: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     """For an asset's generator that takes `lakehouse`, and perhaps `kafka`: says in one line what its errors mean where
     the cause lies outside, and tries again later, with growing distance, what passes by itself: a broker or a database
@@ -180,10 +221,7 @@ def retried(body: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
             yield from body(context, **resources)
         except Exception as error:
             brokers = resources["kafka"].bootstrap_servers if "kafka" in resources else ""
-            # What brokers and databases say is told by their own errors, without secrets.
-            own = isinstance(error, (*PASSING_ERRORS, BrokerAccessError, DatabaseError))
-            known = None if own else explained(error, lake_root=resources["lakehouse"].root, brokers=brokers)
-            cause = known or error
+            cause = in_words(error, root=resources["lakehouse"].root, brokers=brokers)
             if isinstance(cause, PASSING_ERRORS) or (isinstance(cause, DatabaseError) and cause.retriable):
                 context.log.warning(str(cause))
                 raise dg.RetryRequested(

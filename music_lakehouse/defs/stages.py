@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import dagster as dg
 
 from music_lakehouse.defs.shell import (
+    Context,
     asset_key,
     asset_spec,
     check_specs,
@@ -37,27 +38,36 @@ def build_stage(
     )
     @retried
     def kept(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.MaterializeResult]:
-        lake = lakehouse.lake
-        before = {step.table: version_of(lake, step.table) for step in steps}
-        work = {s.table: find_work(lake, s) for s in steps if asset_key(s.table) in context.selected_asset_keys}
-
-        def keep(table: Table) -> dg.MaterializeResult:
-            report = do_work(lake, work[table])
-            return materialized(
-                context,
-                lake,
-                table,
-                before=before[table],
-                whole=report.changes.anew,
-                metadata={
-                    **report.written.figures,
-                    "source_versions": report.changes.described(),
-                    "duration_seconds": report.seconds,
-                },
-            )
-
-        counts = [found.rows for found in work.values()]
-        lake.expect(None if None in counts else max(filter(None, counts), default=0))
-        yield from side_by_side(context, lake, work, keep)
+        yield from keep_stage(context, lakehouse, steps)
 
     return kept
+
+
+def keep_stage(
+    context: Context, lakehouse: LakehouseResource, steps: Sequence[Step], *, idle: bool = True
+) -> Iterator[dg.MaterializeResult]:
+    """Bring the selected tables of the steps, of which none is another's source, up to their sources' state, and yield
+    what became of each; where nothing is new for one, only if `idle` says so."""
+    lake = lakehouse.lake
+    before = {step.table: version_of(lake, step.table) for step in steps}
+    found = {s.table: find_work(lake, s) for s in steps if asset_key(s.table) in context.selected_asset_keys}
+    work = {table: one for table, one in found.items() if idle or one}
+
+    def keep(table: Table) -> dg.MaterializeResult:
+        report = do_work(lake, work[table])
+        return materialized(
+            context,
+            lake,
+            table,
+            before=before[table],
+            whole=report.changes.anew,
+            metadata={
+                **report.written.figures,
+                "source_versions": report.changes.described(),
+                "duration_seconds": report.seconds,
+            },
+        )
+
+    counts = [one.rows for one in work.values()]
+    lake.expect(None if None in counts else max(filter(None, counts), default=0))
+    yield from side_by_side(context, lake, work, keep)

@@ -180,8 +180,9 @@ class Lake(LakePaths):
 
     def join(self) -> None:
         """Wait until no thread works on the lake any more: before that, one may still commit."""
-        for pool in self._pools:
-            pool.shutdown(cancel_futures=True)
+        while self._pools:
+            self._pools[-1].shutdown(cancel_futures=True)
+            self._pools.pop()
 
     def writing(self, table: Table) -> RLock:
         """The lock for what looks at a table in order to make it or to add to it, where several threads do."""

@@ -23,6 +23,9 @@ from music_lakehouse.lakehouse.remote_spark import RemoteSession, SessionNotEnde
 HEARTBEAT_SECONDS = 20.0
 # A holder on another host can only be judged by its heartbeat.
 STALE_SECONDS = 180.0
+SECONDS_BETWEEN_LOOKS = 0.5
+# Whoever waits for a lock that is lent says so at each look.
+WANTED_SECONDS = 10.0
 _SPARK = "org.apache.spark.deploy.SparkSubmit"
 
 
@@ -61,6 +64,8 @@ class Holder:
     processes: tuple[Process, ...]
     heartbeat: float = field(default_factory=time.time)
     sessions: tuple[RemoteSession, ...] = ()
+    lends: bool = False
+    """Whether it gives the lake to whoever waits for it, now and then, and takes it back afterwards."""
 
     @property
     def alive(self) -> bool:
@@ -86,13 +91,14 @@ class LakeLock:
         self._held: Holder | None = None
         self._stop = threading.Event()
 
-    def acquire(self, run_id: str, *, wait_seconds: float = 0.0) -> None:
-        """Take the lock. Of a holder that was killed, what it asked a Spark Connect server for is ended first.
+    def acquire(self, run_id: str, *, wait_seconds: float = 0.0, lends: bool = False) -> None:
+        """Take the lock. Of a holder that was killed, what it asked a Spark Connect server for is ended first. `lends`
+        says that others may have it when they ask (`is_wanted`).
 
         Raises LakeLockedError, naming the holder, where the lock isn't free within `wait_seconds`.
         """
         deadline = time.monotonic() + wait_seconds
-        mine = Holder(run_id, socket.gethostname(), _boot(), (Process.of(os.getpid()),))
+        mine = Holder(run_id, socket.gethostname(), _boot(), (Process.of(os.getpid()),), lends=lends)
         while True:
             with self._guarded():
                 other = self._read()
@@ -105,7 +111,10 @@ class LakeLock:
                     f"the lake is held by {other}: wait until it has ended, or stop it; "
                     f"its lock is {self._file} and lapses with its processes"
                 )
-            time.sleep(0.5)
+            if wait_seconds and other.lends:
+                wanted_file(self._file).touch()
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        wanted_file(self._file).unlink(missing_ok=True)
         self._held = mine
         self._stop.clear()
         threading.Thread(target=self._beat, name="lake-lock-heartbeat", daemon=True).start()
@@ -216,6 +225,19 @@ def lock_file(root: str) -> Path:
         return Path(root) / "_lock"
     home = Path(os.environ.get("DAGSTER_HOME", os.environ.get("TMPDIR", "/tmp")))
     return home / f"lake-{sha256(native_uri(root).encode()).hexdigest()[:16]}_lock"
+
+
+def wanted_file(lock: Path) -> Path:
+    """What those touch who wait for a lock that is lent."""
+    return lock.with_name(lock.name + "_wanted")
+
+
+def is_wanted(lock: Path) -> bool:
+    """Whether somebody waits for the lock that is lent."""
+    try:
+        return time.time() - wanted_file(lock).stat().st_mtime < WANTED_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def _boot() -> str:

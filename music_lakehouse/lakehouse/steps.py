@@ -66,6 +66,10 @@ class Work:
     rows: int | None
     """About how many rows it is about; None where nobody knows."""
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return self.created or bool(self.changes) or bool(self.changes.again)
+
 
 @dataclass(frozen=True)
 class StepReport:

@@ -1,12 +1,13 @@
 """The lake of a run."""
 
 import logging
+import time
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
-from music_lakehouse.lakehouse.locks import LakeLock
+from music_lakehouse.lakehouse.locks import SECONDS_BETWEEN_LOOKS, LakeLock, is_wanted, lock_file
 from music_lakehouse.resources.spark import SparkResource
 
 
@@ -28,12 +29,12 @@ class LakehouseResource(dg.ConfigurableResource):
         """The lake for light reads: takes no lock and starts no JVM."""
         return LakePaths(self.root)
 
-    def hold(self) -> LakeLock:
-        """Take the lake's lock for this run, where it hasn't it yet; starts no JVM. Raises LakeLockedError where
-        another run holds it."""
+    def hold(self, *, lends: bool = False) -> LakeLock:
+        """Take the lake's lock for this run, where it hasn't it yet; starts no JVM. Where it `lends` it, others get it
+        from `lend`. Raises LakeLockedError where another run holds it."""
         if self._lock is None:
             lock = LakeLock(self.root)
-            lock.acquire(self._run_id, wait_seconds=self.lock_wait_seconds)
+            lock.acquire(self._run_id, wait_seconds=self.lock_wait_seconds, lends=lends)
             self._lock = lock
         return self._lock
 
@@ -48,6 +49,34 @@ class LakehouseResource(dg.ConfigurableResource):
                 lock.add_session(self.spark.remote_session)
             self._lake = lake
         return self._lake
+
+    def between_batches(self) -> None:
+        """Let go of what was kept for one micro-batch, in a run of many."""
+        if self._lake is not None:
+            self._lake.release()
+            self._lake.join()
+
+    def lend(self) -> bool:
+        """Give the lock back, where somebody waits for it, who gets it then; say whether that was so. Before the lake
+        is used again, `hold` has to be called."""
+        if self._lock is None or not is_wanted(lock_file(self.root)):
+            return False
+        self.begin_again(with_spark=False)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+        time.sleep(2 * SECONDS_BETWEEN_LOOKS)
+        return True
+
+    def begin_again(self, *, with_spark: bool) -> None:
+        """Forget what is known of the lake after an error; with Spark, the next use of the lake starts a session. The
+        lock stays this run's."""
+        lake, self._lake = self._lake, None
+        if lake is not None:
+            _let_go(lake)
+            if with_spark:
+                self.spark.close()
+            lake.join()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         lake, self._lake = self._lake, None

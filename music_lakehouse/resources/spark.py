@@ -14,6 +14,7 @@ import dagster as dg
 import psutil
 from dagster_pyspark import LazyPySparkResource
 from pydantic import Field, PrivateAttr
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from music_lakehouse import jars
@@ -168,7 +169,18 @@ class SparkResource(LazyPySparkResource):
             for driver in drivers:
                 driver.kill()
             psutil.wait_procs(drivers, timeout=30)
+            _forget_driver()
             logging.getLogger(__name__).warning("Spark could not be stopped (%s): its process was ended", error)
+
+
+def _forget_driver() -> None:
+    """Let the next session of this process start a JVM: PySpark keeps to the one that it started, also where it is
+    gone."""
+    SparkContext._active_spark_context = None
+    SparkContext._gateway = None
+    SparkContext._jvm = None
+    SparkSession._instantiatedSession = None
+    SparkSession._activeSession = None
 
 
 def cores_of(master: str | None) -> int | None:

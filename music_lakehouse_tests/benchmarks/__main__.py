@@ -1,7 +1,7 @@
-"""`make bench`: the platform beside its yardsticks, and its pipelines of other sources than Kafka.
+"""`make bench`: the platform beside its yardsticks, its pipelines of other sources than Kafka, and how fresh gold is.
 
-Options: --events, --increments, --ways, --sources, --seed. `--events` without a number leaves the streams out; a source
-may have a size, as in `--sources customers=0.2`, the scale of TPC-H.
+Options: --events, --increments, --ways, --sources, --modes, --seed. `--events`, `--sources` and `--modes` without a
+value leave theirs out; a source may have a size, as in `--sources customers=0.2`, the scale of TPC-H.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 from music_lakehouse.simulator.reference import write_reference
-from music_lakehouse_tests.benchmarks import report
+from music_lakehouse_tests.benchmarks import freshness, report
 from music_lakehouse_tests.benchmarks.sources import SOURCES, Source
 from music_lakehouse_tests.benchmarks.workload import EVENTS_A_DAY, Workload
 
@@ -155,6 +155,9 @@ def main() -> None:
     arguments.add_argument("--increments", type=int, default=6)
     arguments.add_argument("--ways", nargs="+", default=["raw_copy", "notebook", "platform"], choices=report.TITLES)
     arguments.add_argument("--sources", nargs="*", default=[*SOURCES], help=f"of {', '.join(SOURCES)}")
+    arguments.add_argument(
+        "--modes", nargs="*", default=[*freshness.MODES], help="of freshness", choices=freshness.MODES
+    )
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--json", type=Path, default=REPOSITORY / "data" / "benchmarks")
     options = arguments.parse_args()
@@ -165,7 +168,8 @@ def main() -> None:
         for source, size in map(_sized, options.sources)
         for part in (size / 10, size)
     ]
-    report.write(measured, INCREMENT, loaded, options.json, REPOSITORY / "docs" / "benchmarks.md")
+    fresh = [one for mode in options.modes for one in freshness.measure(mode, freshness.RATES, freshness.SECONDS)]
+    report.write(measured, INCREMENT, loaded, fresh, options.json, REPOSITORY / "docs" / "benchmarks.md")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""How long an event takes from Kafka to gold.wide_streams while `music-lakehouse up` runs.
+"""How long an event takes from Kafka to gold.wide_streams while `music-lakehouse up` runs, by the sensor's runs and in
+continuous mode.
 
-    python -m music_lakehouse_tests.benchmarks.freshness [--rates 10 100 1000] [--seconds 90]
+    python -m music_lakehouse_tests.benchmarks.freshness [--modes sensor] [--rates 10 100 1000] [--seconds 90]
 
 Live events carry the moment at which they are sent, and the change feed of wide_streams tells when each of its rows was
 committed: the difference is measured for every listen event that was sent, after the first run.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from itertools import takewhile
 from pathlib import Path
@@ -24,8 +26,13 @@ from music_lakehouse.simulator.config import SimulatorConfig
 from music_lakehouse.simulator.reference import write_reference
 from music_lakehouse.simulator.simulation import simulate
 from music_lakehouse.simulator.sinks import paced, to_kafka
+from music_lakehouse_tests.benchmarks.report import Freshness, freshness_part
 from music_lakehouse_tests.end_to_end.running import Up
 
+MODES = {"sensor": [], "continuous": ["--continuous"]}
+"""Options of `up`, by what the mode is called."""
+RATES = [10.0, 100.0, 1000.0]
+SECONDS = 90.0
 WARM_SECONDS = 20.0
 USERS = 200
 
@@ -60,34 +67,40 @@ def delays(up: Up, since: datetime, version: int) -> list[float]:
     ]
 
 
-def measure(rate: float, seconds: float) -> list[float]:
-    """The delays of all streams at that rate, in a lake and an `up` of their own."""
+def measure(mode: str, rates: Sequence[float], seconds: float) -> list[Freshness]:
+    """How fresh gold is at each of the rates, one after the other, in a lake and an `up` of the mode's own."""
     root = Path(tempfile.mkdtemp(prefix="music-lakehouse-freshness-"))
-    print(f"{rate:g} events a second; logs in {root}", flush=True)
-    up = Up(root, "--no-simulator", "--no-dashboard")
+    print(f"{mode}; logs in {root}", flush=True)
+    up = Up(root, "--no-simulator", "--no-dashboard", *MODES[mode])
     try:
         write_reference(up.settings.reference_root)
-        up.wait_for(lambda: len(up.listening()) == 3, "all ports", 180)
-        send(up, rate, WARM_SECONDS)
+        up.wait_for(lambda: len(up.listening()) == 4, "all ports", 180)
+        send(up, rates[0], WARM_SECONDS)
         wait_until_gold_has_all(up)
-        state = up.lake.state(WIDE_STREAMS)
-        assert state is not None
-        since = send(up, rate, seconds)
-        wait_until_gold_has_all(up)
-        return delays(up, since, state.version)
+        return [_measure_rate(up, mode, rate, seconds) for rate in rates]
     finally:
         up.stop()
 
 
+def _measure_rate(up: Up, mode: str, rate: float, seconds: float) -> Freshness:
+    state = up.lake.state(WIDE_STREAMS)
+    assert state is not None
+    since = send(up, rate, seconds)
+    wait_until_gold_has_all(up)
+    found = delays(up, since, state.version)
+    fresh = Freshness(mode, rate, len(found), median(found), quantiles(found, n=20)[-1])
+    print(f"{mode:12} {rate:6g} a second: {fresh.median:6.1f} s, 95 % within {fresh.slow:6.1f} s", flush=True)
+    return fresh
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rates", type=float, nargs="+", default=[10.0, 100.0, 1000.0])
-    parser.add_argument("--seconds", type=float, default=90.0)
+    parser.add_argument("--modes", nargs="+", default=[*MODES], choices=[*MODES])
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
     given = parser.parse_args()
-    for rate in given.rates:
-        found = measure(rate, given.seconds)
-        slow = quantiles(found, n=20)[-1]
-        print(f"| {rate:g} | {len(found):,} | {median(found):.1f} s | {slow:.1f} s |", flush=True)
+    found = [fresh for mode in given.modes for fresh in measure(mode, given.rates, given.seconds)]
+    print(freshness_part(found))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,18 @@ class Loaded:
         return median(self.increments[len(self.increments) // 2 :])
 
 
+@dataclass(frozen=True)
+class Freshness:
+    """Seconds from an event to its row in gold.wide_streams, the median and the 95th percentile of so many streams, at
+    `rate` events a second, in a mode of `up`."""
+
+    mode: str
+    rate: float
+    streams: int
+    median: float
+    slow: float
+
+
 TITLES = {
     "platform": "the platform, all tables and checks, exactly once",
     "raw_copy": "a plain copy of the topic into one Delta table",
@@ -67,12 +79,20 @@ tables are stored by Dagster (2.5 s), 24 small commits are made; the tasks thems
 the history, nor on whether there are 1,000 or 10,000 new events."""
 
 
+FRESHNESS_HEADING = "## Freshness\n"
 SOURCES_HEADING = "## Other sources than Kafka\n"
 
 
-def write(measured: list[Measured], increment: int, loaded: list[Loaded], directory: Path, docs: Path) -> None:
-    """Write `benchmarks.json` to the directory and the page to `docs`. The streams' part of the page stays as it was
-    where they were not measured, and so do sources, as the last `benchmarks.json` has them."""
+def write(
+    measured: list[Measured],
+    increment: int,
+    loaded: list[Loaded],
+    fresh: list[Freshness],
+    directory: Path,
+    docs: Path,
+) -> None:
+    """Write `benchmarks.json` to the directory and the page to `docs`. What was not measured stays on the page as it
+    was: the streams' part, freshness, and sources, as the last `benchmarks.json` has them."""
     file = directory / "benchmarks.json"
     loaded = _with_those_before(loaded, file)
     machine = {
@@ -82,12 +102,34 @@ def write(measured: list[Measured], increment: int, loaded: list[Loaded], direct
         "increment": increment,
         "measured": [{**asdict(m), "increment": m.increment} for m in measured],
         "loaded": [{**asdict(one), "increment": one.increment} for one in loaded],
+        "fresh": [asdict(one) for one in fresh],
     }
     directory.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(machine, indent=1) + "\n")
-    streams, heading, sources = (docs.read_text() if docs.exists() else "").partition(SOURCES_HEADING)
-    streams = page(measured, increment) + "\n" if measured else streams
-    docs.write_text(streams + (sources_part(loaded) if loaded else heading + sources))
+    text, sources_heading, sources = (docs.read_text() if docs.exists() else "").partition(SOURCES_HEADING)
+    streams, fresh_heading, freshness = text.partition(FRESHNESS_HEADING)
+    parts = (
+        page(measured, increment) if measured else streams,
+        freshness_part(fresh) if fresh else fresh_heading + freshness,
+        sources_part(loaded) if loaded else sources_heading + sources,
+    )
+    docs.write_text("\n\n".join(part.strip() for part in parts if part.strip()) + "\n")
+
+
+def freshness_part(fresh: list[Freshness]) -> str:
+    """The page's part on how fresh gold is, in Markdown."""
+    lines = [
+        FRESHNESS_HEADING,
+        f"Written on {datetime.now(timezone.utc):%Y-%m-%d}, on {os.cpu_count()} cores, which Kafka, the sender, "
+        "Dagster and Spark share. From an event to its row in `gold.wide_streams`, while `music-lakehouse up` runs: by "
+        "the sensor's runs, and with `--continuous`. Measured from a minute or two after the start on, rate by rate: "
+        "the JVM is still compiling then.",
+        "",
+        "| mode | events a second | streams | median | 95th percentile |",
+        "|---|---:|---:|---:|---:|",
+        *(f"| {f.mode} | {f.rate:,.0f} | {f.streams:,} | {f.median:.1f} s | {f.slow:.1f} s |" for f in fresh),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _with_those_before(loaded: list[Loaded], file: Path) -> list[Loaded]:

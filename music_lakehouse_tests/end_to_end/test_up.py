@@ -21,8 +21,14 @@ pytestmark = [
 ]
 
 
-def test_up_goes_on_when_its_spark_is_killed_and_leaves_nothing_behind_at_ctrl_c(tmp_path: Path) -> None:
-    up = Up(tmp_path, "--rate", "20", "--no-dashboard")
+@pytest.mark.parametrize(
+    ("options", "job", "runs"),
+    [([], "streaming_pipeline", []), (["--continuous"], "continuous_pipeline", ["Continuous"])],
+)
+def test_up_goes_on_when_its_spark_is_killed_and_leaves_nothing_behind_at_ctrl_c(
+    tmp_path: Path, options: list[str], job: str, runs: list[str]
+) -> None:
+    up = Up(tmp_path, "--rate", "20", "--no-dashboard", *options)
     seen: set[psutil.Process] = set()
     try:
         up.wait_for(lambda: up.streams > 0, "rows in gold.wide_streams", 240)
@@ -45,7 +51,7 @@ def test_up_goes_on_when_its_spark_is_killed_and_leaves_nothing_behind_at_ctrl_c
     assert not lock_file(up.lake.root).exists()
     assert "Spark ended by SIGKILL: it is started again in 1 s" in text
     assert re.search(r"events a second; [\d,]+ messages that raw lacks, [\d,]+ listens that gold lacks; [1-9]", text)
-    assert re.search(r"Last run: streaming_pipeline \w+", text)
+    assert re.search(rf"Last run: {job} \w+", text)
     order = re.findall(r"Stopping (\w+)", text)
-    assert order == ["Simulator", "Metrics", "Dagster", "Spark", "Kafka"]
+    assert order == ["Simulator", "Metrics", *runs, "Dagster", "Spark", "Kafka"]
     assert text.rstrip().endswith("Everything is stopped")

@@ -20,6 +20,7 @@ from music_lakehouse.lakehouse.locks import (
     LakeLockedError,
     Process,
     current_holder,
+    is_wanted,
     lock_file,
     read_holder,
 )
@@ -68,6 +69,23 @@ def test_of_two_processes_one_holds_the_lake_and_the_other_is_told_who(tmp_path:
             LakeLock(str(tmp_path)).acquire("mine")
     finally:
         kill(other)
+
+
+def test_a_lock_that_is_lent_says_so_and_is_wanted_while_another_run_waits_for_it(tmp_path: Path) -> None:
+    first, second = LakeLock(str(tmp_path)), LakeLock(str(tmp_path))
+    first.acquire("first", lends=True)
+    holder = current_holder(str(tmp_path))
+    assert holder is not None
+    assert holder.lends
+    with pytest.raises(LakeLockedError):
+        second.acquire("who doesn't wait")
+    assert not is_wanted(lock_file(str(tmp_path)))
+    with pytest.raises(LakeLockedError):
+        second.acquire("second", wait_seconds=0.6)
+    assert is_wanted(lock_file(str(tmp_path)))
+    first.release()
+    second.acquire("second", wait_seconds=0.6)
+    assert not is_wanted(lock_file(str(tmp_path)))
 
 
 def test_a_second_run_waits_until_the_first_has_ended(tmp_path: Path) -> None:

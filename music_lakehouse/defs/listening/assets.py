@@ -23,6 +23,7 @@ from music_lakehouse.defs.listening.transforms.reference import (
 )
 from music_lakehouse.defs.reference_files import follow_reference, reference_check_specs
 from music_lakehouse.defs.shell import (
+    Context,
     asset_key,
     asset_spec,
     check_specs,
@@ -36,8 +37,8 @@ from music_lakehouse.defs.stages import build_stage
 from music_lakehouse.lakehouse import kafka_ingest
 from music_lakehouse.lakehouse.changes import total
 from music_lakehouse.lakehouse.kafka_ingest import ingest_topic
-from music_lakehouse.lakehouse.lake import MOST_ROWS_OF_A_SMALL_CHANGE
-from music_lakehouse.lakehouse.reference import Reference
+from music_lakehouse.lakehouse.lake import MOST_ROWS_OF_A_SMALL_CHANGE, LakePaths
+from music_lakehouse.lakehouse.reference import Reference, is_outdated
 from music_lakehouse.lakehouse.steps import in_stages
 from music_lakehouse.lakehouse.stream_figures import MicroBatch, figures_of, recorded
 from music_lakehouse.lakehouse.tables import Table
@@ -77,12 +78,22 @@ def raw(
     context: dg.AssetExecutionContext, lakehouse: LakehouseResource, kafka: KafkaResource
 ) -> Iterator[dg.MaterializeResult]:
     """Every message of the topics, once, unparsed."""
+    yield from take_messages(context, lakehouse, kafka)
+
+
+def take_messages(
+    context: Context, lakehouse: LakehouseResource, kafka: KafkaResource, *, idle: bool = True
+) -> Iterator[dg.MaterializeResult]:
+    """Take into the selected raw tables what they lack of their topics, and yield what became of each; of a topic
+    without new messages only if `idle` says so."""
     # The lock first, as another run may read on meanwhile; then Kafka, so that what is wrong there is said before Spark
     # has started.
     lakehouse.hold()
     selected = [event for event in TOPICS if asset_key(RAW[event]) in context.selected_asset_keys]
     topics = {RAW[event]: topic for event, topic in kafka.topics(selected).items()}
     lake = lakehouse.lake
+    waiting = {table: kafka_ingest.waiting(lake, topic, table) for table, topic in topics.items()}
+    due = [table for table, count in waiting.items() if idle or count]
 
     batches: list[MicroBatch] = []
 
@@ -106,9 +117,9 @@ def raw(
             },
         )
 
-    lake.expect(sum(kafka_ingest.waiting(lake, topic, table) for table, topic in topics.items()))
+    lake.expect(sum(waiting.values()))
     with recorded(lake, batches):
-        yield from side_by_side(context, lake, topics, ingest)
+        yield from side_by_side(context, lake, due, ingest)
 
 
 @dg.multi_asset(
@@ -119,7 +130,17 @@ def raw(
 @retried
 def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.MaterializeResult]:
     """The messages that are events, parsed; the others go to quarantine."""
+    yield from parse_messages(context, lakehouse)
+
+
+def parse_messages(
+    context: Context, lakehouse: LakehouseResource, *, idle: bool = True
+) -> Iterator[dg.MaterializeResult]:
+    """Take into the selected bronze tables, and into quarantine, what they lack of raw, and yield what became of each;
+    of a table for which nothing is new only if `idle` says so."""
     lake = lakehouse.lake
+    waiting = {BRONZE[event]: parsing.waiting(lake, event) for event in TOPICS}
+    due = [table for table, count in waiting.items() if idle or count != 0]
 
     batches: list[MicroBatch] = []
 
@@ -146,9 +167,9 @@ def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> I
             },
         )
 
-    lake.expect(total(parsing.waiting(lake, event) for event in TOPICS))
+    lake.expect(total(waiting.values()))
     with recorded(lake, batches):
-        yield from side_by_side(context, lake, BRONZE.values(), parse)
+        yield from side_by_side(context, lake, due, parse)
 
 
 @dg.multi_asset(
@@ -156,7 +177,11 @@ def bronze(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> I
     check_specs=check_specs(QUARANTINE),
 )
 def quarantine(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult:
-    lake = lakehouse.paths
+    return look_at_quarantine(context, lakehouse.paths)
+
+
+def look_at_quarantine(context: Context, lake: LakePaths) -> dg.MaterializeResult:
+    """How quarantine stands, which bronze's queries write."""
     return materialized(context, lake, QUARANTINE, before=version_of(lake, QUARANTINE), whole=True, metadata={})
 
 
@@ -170,20 +195,28 @@ def references(
     context: dg.AssetExecutionContext, lakehouse: LakehouseResource, reference_files: ReferenceFiles
 ) -> Iterator[dg.MaterializeResult]:
     """The reference files, as far as they can be read."""
+    yield from load_references(context, lakehouse, reference_files)
+
+
+def load_references(
+    context: Context, lakehouse: LakehouseResource, reference_files: ReferenceFiles, *, idle: bool = True
+) -> Iterator[dg.MaterializeResult]:
+    """Make the selected reference tables equal to their files, and yield what became of each; of a file that is as it
+    was loaded last only if `idle` says so."""
     lake = lakehouse.lake
     by_table = {reference.table: reference for reference in REFERENCES}
+    due = [table for table, reference in by_table.items() if idle or is_outdated(lake, reference, reference_files.path)]
 
     def load(table: Table) -> dg.MaterializeResult:
         return follow_reference(context, lake, by_table[table], reference_files.path)
 
     lake.expect(MOST_ROWS_OF_A_SMALL_CHANGE)
-    yield from side_by_side(context, lake, by_table, load)
+    yield from side_by_side(context, lake, due, load)
 
 
 STAGE_NAMES = ("dimensions", "facts", "wide", "summaries")
-STAGES = [
-    build_stage(name, steps, spec=_spec) for name, steps in zip(STAGE_NAMES, in_stages(STEPS.values()), strict=True)
-]
+STAGES_OF_STEPS = dict(zip(STAGE_NAMES, in_stages(STEPS.values()), strict=True))
+STAGES = [build_stage(name, steps, spec=_spec) for name, steps in STAGES_OF_STEPS.items()]
 
 KAFKA_TOPICS = [
     dg.AssetSpec(

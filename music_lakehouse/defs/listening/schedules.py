@@ -3,8 +3,9 @@ files stay as they are."""
 
 import dagster as dg
 
-from music_lakehouse.defs.job_runs import OPEN
+from music_lakehouse.defs.job_runs import open_runs
 from music_lakehouse.defs.listening.assets import ASSETS, REFERENCES
+from music_lakehouse.defs.listening.continuous import continuous_pipeline
 from music_lakehouse.defs.listening.jobs import streaming_pipeline
 from music_lakehouse.defs.shell import asset_key
 from music_lakehouse.lakehouse.reference import is_outdated
@@ -24,7 +25,7 @@ from music_lakehouse.resources.lakehouse import LakehouseResource
 def reference_files_schedule(
     context: dg.ScheduleEvaluationContext, lakehouse: LakehouseResource, reference_files: ReferenceFiles
 ) -> dg.RunRequest | dg.SkipReason:
-    if context.instance.get_runs_count(dg.RunsFilter(job_name=streaming_pipeline.name, statuses=OPEN)):
+    if any(open_runs(context.instance, job.name) for job in (streaming_pipeline, continuous_pipeline)):
         return dg.SkipReason("a run of the pipeline is in progress, which loads the reference files too")
     changed = [r for r in REFERENCES if is_outdated(lakehouse.paths, r, reference_files.path)]
     if not changed:

@@ -4,9 +4,10 @@ import time
 
 import dagster as dg
 
-from music_lakehouse.defs.job_runs import ended_runs, look_at_job, request_run
+from music_lakehouse.defs.job_runs import ended_runs, look_at_jobs, open_runs, request_run
 from music_lakehouse.defs.listening.assets import kafka_topic_key
 from music_lakehouse.defs.listening.backlogs import Backlog, find_backlogs
+from music_lakehouse.defs.listening.continuous import continuous_pipeline
 from music_lakehouse.defs.listening.jobs import streaming_pipeline
 from music_lakehouse.defs.listening.kafka_trigger import decide, offset_tags
 from music_lakehouse.defs.triggers import NotDue
@@ -19,16 +20,20 @@ from music_lakehouse.settings import Settings
 
 @dg.sensor(
     job=streaming_pipeline,
-    minimum_interval_seconds=15,
+    minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests a run of the pipeline for messages that the raw tables lack, one at a time; again after a "
-    "run that failed. Reports runs that were killed as failed.",
+    "run that failed. Steps aside while continuous_pipeline runs. Reports runs that were killed as failed.",
 )
 def kafka_sensor(
     context: dg.SensorEvaluationContext, kafka: KafkaResource, lakehouse: LakehouseResource
 ) -> dg.RunRequest | dg.SkipReason:
     now = time.time()
-    busy = look_at_job(context, streaming_pipeline.name, lakehouse.root, now)
+    busy = look_at_jobs(context, [streaming_pipeline.name, continuous_pipeline.name], lakehouse.root, now)
+    for run in open_runs(context.instance, continuous_pipeline.name):
+        return dg.SkipReason(
+            f"{continuous_pipeline.name} takes messages as they come (run {run.run_id}): no other run is requested"
+        )
     if busy:
         return dg.SkipReason(busy)
     try:

@@ -83,14 +83,21 @@ class Place:
             self.cursor = context.cursor
         return result
 
-    def add_run(self, run_id: str, status: dg.DagsterRunStatus, tags: dict[str, str] | None = None) -> dg.DagsterRun:
+    def add_run(
+        self,
+        run_id: str,
+        status: dg.DagsterRunStatus,
+        tags: dict[str, str] | None = None,
+        *,
+        job: str = "streaming_pipeline",
+    ) -> dg.DagsterRun:
         return self.instance.add_run(
             dg.DagsterRun(
-                job_name="streaming_pipeline",
+                job_name=job,
                 run_id=run_id,
                 status=status,
                 tags=tags or {},
-                remote_job_origin=RemoteJobOrigin(ORIGIN, "streaming_pipeline"),
+                remote_job_origin=RemoteJobOrigin(ORIGIN, job),
             )
         )
 
@@ -226,6 +233,31 @@ def test_a_run_that_holds_the_lake_is_waited_for(ready: Place) -> None:
         assert skipped(ready.tick()) == f"run {run.run_id} holds the lake"
     finally:
         lock.release()
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
+def test_the_sensor_steps_aside_while_continuous_mode_runs(ready: Place, status: dg.DagsterRunStatus) -> None:
+    ready.send(1)
+    run = ready.add_run("11111111-0000-4000-8000-000000000000", status, job="continuous_pipeline")
+    lock = LakeLock(ready.settings.lake_uri)
+    lock.acquire(run.run_id, lends=True)
+    try:
+        assert skipped(ready.tick()) == (
+            f"continuous_pipeline takes messages as they come (run {run.run_id}): no other run is requested"
+        )
+    finally:
+        lock.release()
+
+
+def test_where_continuous_mode_was_killed_the_sensor_takes_over(ready: Place) -> None:
+    ready.send(1)
+    run_id = "11111111-0000-4000-8000-000000000000"
+    ready.add_run(run_id, dg.DagsterRunStatus.STARTED, job="continuous_pipeline")
+    ready.kill_while_locked(run_id)
+    requested(ready.tick())
+    reported = ready.instance.get_run_by_id(run_id)
+    assert reported is not None
+    assert reported.status is dg.DagsterRunStatus.FAILURE
 
 
 def test_a_run_that_was_killed_is_reported_failed_and_its_messages_asked_for_again(
