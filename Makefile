@@ -8,7 +8,7 @@ TEST_PROCESSES ?= 2
 SIDE_BY_SIDE := -n $(TEST_PROCESSES) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev up dashboard test test-chaos test-fast test-full check bench lock clean
+.PHONY: help setup demo dev up dashboard test test-chaos test-fast test-full check bench soak lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ check: setup ## lint, format, types, Dagster's definitions
 
 bench: setup ## measure, and write docs/benchmarks.md
 	@$(BIN)/python -m music_lakehouse_tests.benchmarks
+
+soak: setup ## let it run for MINUTES=60 at RATE=500 events a second, break it every minute, compare every cell
+	@$(BIN)/python -m music_lakehouse_tests.soak --minutes $(or $(MINUTES),60) --rate $(or $(RATE),500)
 
 lock: ## requirements.lock anew; UPGRADE=--upgrade renews the pins that are there
 	@scripts/lock.sh $(UPGRADE)

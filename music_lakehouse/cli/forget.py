@@ -25,6 +25,7 @@ def forget_user(
     Messages, events, versions, facts and figures are as if the user had never been. Earlier versions of all listening
     tables are gone after it. May be killed and typed again. Exit code 1 where something was found, or a law is broken.
     """
+    from music_lakehouse.cli.dagster_home import prepare_home
     from music_lakehouse.cli.progress import waiting
     from music_lakehouse.settings import Settings
 
@@ -40,11 +41,14 @@ def forget_user(
         "these: who reads one now may fail",
         yes=yes,
     )
+    prepare_home(settings)
     with waiting(f"Removing user {user_id}"):
         import dagster as dg
 
-        from music_lakehouse.defs.listening.erasure import OUTSIDE, forget_user
+        from music_lakehouse.defs.listening.erasure import OUTSIDE, TABLES, forget_user
+        from music_lakehouse.defs.told import tell
         from music_lakehouse.lakehouse.errors import explained
+        from music_lakehouse.lakehouse.lake import LakePaths
         from music_lakehouse.resources.build import build_resources
 
         with dg.build_resources(build_resources(settings)) as resources:
@@ -63,6 +67,14 @@ def forget_user(
     say("Not part of it, and yours to see to:")
     for place in OUTSIDE:
         say(f"  - {place}")
+    if done.anew:
+        with dg.DagsterInstance.get() as instance:
+            tell(
+                instance,
+                LakePaths(settings.lake_uri),
+                TABLES,
+                "A user was forgotten, and all earlier versions with them",
+            )
     if done.searched.found or done.broken:
         raise typer.Exit(FAILED)
     say(f"User {user_id} is in no file of the lake, and the laws hold", style="bold green")

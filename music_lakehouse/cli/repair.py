@@ -43,8 +43,13 @@ def restore(
     """
     if (version is None) == (timestamp is None):
         raise typer.BadParameter("say which version: either --version or --timestamp", param_hint="--version")
+    import dagster as dg
+
+    from music_lakehouse.cli.dagster_home import prepare_home
     from music_lakehouse.defs.catalog import WRITTEN_WITH
+    from music_lakehouse.defs.told import tell
     from music_lakehouse.lakehouse import repair
+    from music_lakehouse.settings import Settings
 
     _, declared, found = opened(table)
     target = version if timestamp is None else timestamp.replace(tzinfo=timestamp.tzinfo or timezone.utc)
@@ -53,6 +58,9 @@ def restore(
     with _held("restore") as lake:
         kept_with = [other.full_name for other in WRITTEN_WITH.get(declared, ())]
         done = repair.restore(lake, declared, target, kept_with=kept_with)
+    prepare_home(Settings())
+    with dg.DagsterInstance.get() as instance:
+        tell(instance, lake, [declared], f"Restored to the rows of version {done.restored}")
     say(f"{table} has the rows of version {done.restored} again, as version {done.version}")
     if done.anew:
         say(f"The next run writes anew: {', '.join(done.anew)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import reduce
 from typing import Any
@@ -15,7 +15,8 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse.checks import Outcome
 from music_lakehouse.lakehouse.lake import LakePaths
-from music_lakehouse.lakehouse.records import append_records
+from music_lakehouse.lakehouse.query import query
+from music_lakehouse.lakehouse.records import KEPT_DAYS, append_records, remove_records
 from music_lakehouse.lakehouse.tables import Column, Table
 
 FAILED_RULES = "_failed_rules"
@@ -123,7 +124,8 @@ def results(rules: Sequence[Rule], counted: Mapping[str, Any]) -> list[RuleResul
 EXPECTATIONS = Table(
     layer="metrics",
     name="expectations",
-    description="One row a (run, table, rule): how many rows the run looked at and how many broke the rule.",
+    description="One row a (run, table, rule): how many rows the run looked at and how many broke the rule. Rows that "
+    "are older than 90 days go with `table_maintenance`, but for tables that no run has looked at since.",
     columns=(
         Column("table", "STRING", "the table whose rows were looked at"),
         Column("rule", "STRING", "the rule's name"),
@@ -160,3 +162,17 @@ def record_results(
             for rule, action, rows, failed in fared
         ],
     )
+
+
+def forget_old_results(lake: LakePaths, now: datetime) -> bool:
+    """Remove the rows that are older than `KEPT_DAYS` before now, in one commit; say whether there were any.
+
+    Those of tables that no run has looked at since stay: how their checks fared last is still to be seen.
+    """
+    before = now - timedelta(days=KEPT_DAYS)
+    looked_at = """
+        SELECT "table" FROM {results} GROUP BY "table"
+        HAVING min(evaluated_at) < $before AND max(evaluated_at) >= $before ORDER BY "table"
+    """
+    tables = query(lake, looked_at, parameters={"before": before}, results=EXPECTATIONS)["table"].to_pylist()
+    return bool(tables) and remove_records(lake, EXPECTATIONS, "evaluated_at", before=before, of=("table", tables))

@@ -100,19 +100,22 @@ class LakeLock:
         deadline = time.monotonic() + wait_seconds
         mine = Holder(run_id, socket.gethostname(), _boot(), (Process.of(os.getpid()),), lends=lends)
         while True:
-            with self._guarded():
-                other = self._read()
-                if other is None or not other.alive:
-                    _end_sessions(other)
-                    self._write(mine)
-                    break
-            if time.monotonic() >= deadline:
-                raise LakeLockedError(
-                    f"the lake is held by {other}: wait until it has ended, or stop it; "
-                    f"its lock is {self._file} and lapses with its processes"
-                )
-            if wait_seconds and other.lends:
-                wanted_file(self._file).touch()
+            try:
+                with self._guarded():
+                    other = self._read()
+                    if other is None or not other.alive:
+                        _end_sessions(other)
+                        self._write(mine)
+                        break
+                    if wait_seconds and other.lends:
+                        wanted_file(self._file).touch()
+                    raise LakeLockedError(
+                        f"the lake is held by {other}: wait until it has ended, or stop it; "
+                        f"its lock is {self._file} and lapses with its processes"
+                    )
+            except LakeLockedError:
+                if time.monotonic() >= deadline:
+                    raise
             time.sleep(SECONDS_BETWEEN_LOOKS)
         wanted_file(self._file).unlink(missing_ok=True)
         self._held = mine

@@ -16,6 +16,8 @@ from music_lakehouse.lakehouse.tables import Table
 
 Record = Mapping[str, Any]
 VERSIONS_A_FILE = 100
+KEPT_DAYS = 90
+"""How long rows are kept that tell of single runs."""
 
 
 def read_records(lake: LakePaths, table: Table, *, partition: str | None = None) -> list[dict[str, Any]]:
@@ -48,20 +50,25 @@ def append_records(lake: LakePaths, table: Table, rows: Sequence[Record]) -> Non
 def replace_records(lake: LakePaths, table: Table, rows: Sequence[Record], *, partition: str) -> None:
     """Make the rows the partition's only ones, in one commit."""
     with _WRITING:
-        predicate = "{} = '{}'".format(table.partition_by[0], partition.replace("'", "''"))
-        _write(lake, table, rows, replace=predicate)
+        _write(lake, table, rows, replace=f"{table.partition_by[0]} = {_quoted(partition)}")
 
 
-def remove_records(lake: LakePaths, table: Table, column: str, *, before: datetime) -> bool:
+def remove_records(
+    lake: LakePaths, table: Table, column: str, *, before: datetime, of: tuple[str, Sequence[str]] | None = None
+) -> bool:
     """Remove the rows whose time in the column lies before the moment, in one commit; none where there are no such
-    rows. Says whether there were any."""
+    rows. `of` is another column, and the values of it whose rows go; else all do. Says whether there were any."""
     with _WRITING:
         found = lake.open(table)
         oldest = delta.least(found, column)
         if found is None or oldest is None or oldest >= before:
             return False
-        found.delete(f"{column} < '{before.isoformat()}'")
-        return True
+        among = "" if of is None else f' AND "{of[0]}" IN ({", ".join(map(_quoted, of[1]))})'
+        return bool(found.delete(f"{column} < '{before.isoformat()}'{among}")["num_deleted_rows"])
+
+
+def _quoted(text: str) -> str:
+    return "'{}'".format(text.replace("'", "''"))
 
 
 def _write(lake: LakePaths, table: Table, rows: Sequence[Record], *, replace: str | None = None) -> None:

@@ -72,6 +72,8 @@ class RemoteSession:
         except SparkConnectException as error:
             if "INVALID_HANDLE" not in str(error):
                 raise SessionNotEndedError(f"{self} may still be writing: {error}") from error
+        except grpc.RpcError as error:
+            raise SessionNotEndedError(f"{self} may still be writing: {error}") from error
         finally:
             session.client.close()
 
@@ -136,7 +138,6 @@ def _end(session: Any, named: RemoteSession, seconds: float) -> None:
     from pyspark.sql.connect.proto import GetStatusResponse
 
     state = GetStatusResponse.OperationStatus.OperationState
-    running = {state.OPERATION_STATE_RUNNING, state.OPERATION_STATE_TERMINATING}
     deadline = time.monotonic() + seconds
     while True:
         session.client.interrupt_all()
@@ -144,10 +145,27 @@ def _end(session: Any, named: RemoteSession, seconds: float) -> None:
         for query in queries:
             query.stop()
         statuses = session.client._get_operation_statuses().operation_statuses
-        left = [status.operation_id for status in statuses if status.state in running]
-        if not queries and not left:
+        running = [one.operation_id for one in statuses if one.state == state.OPERATION_STATE_RUNNING]
+        over = [one.operation_id for one in statuses if one.state == state.OPERATION_STATE_TERMINATING]
+        if not queries and not running and not over:
             break
         if time.monotonic() >= deadline:
-            raise SessionNotEndedError(f"{named} still runs {', '.join(left) or 'streaming queries'}")
+            raise SessionNotEndedError(f"{named} still runs {', '.join(running + over) or 'streaming queries'}")
+        for operation in over:
+            # Its client, which is gone, has not taken what it gave: the server would keep it for minutes.
+            _release(session, operation)
         time.sleep(0.1)
     session.client.release_session()
+
+
+def _release(session: Any, operation_id: str) -> None:
+    from pyspark.sql.connect.proto import ReleaseExecuteRequest, UserContext
+
+    client = session.client
+    request = ReleaseExecuteRequest(
+        session_id=client._session_id,
+        user_context=UserContext(user_id=client._user_id or ""),
+        operation_id=operation_id,
+        release_all=ReleaseExecuteRequest.ReleaseAll(),
+    )
+    client._stub.ReleaseExecute(request, metadata=client._builder.metadata())

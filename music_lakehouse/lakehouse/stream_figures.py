@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from music_lakehouse.lakehouse.lake import LakePaths
-from music_lakehouse.lakehouse.records import append_records, remove_records
+from music_lakehouse.lakehouse.records import KEPT_DAYS, append_records, remove_records
 from music_lakehouse.lakehouse.tables import Column, Table
 
 PHASES = {
@@ -59,7 +59,6 @@ STREAMING = Table(
     ),
     key=("query_run_id", "batch_id"),
 )
-KEPT_DAYS = 90
 
 
 @dataclass(frozen=True)

@@ -187,10 +187,9 @@ class EmbeddedBroker:
             recorded = json.loads(self._process_file.read_text())
             process = psutil.Process(recorded["pid"])
             same = abs(process.create_time() - recorded["started"]) < 2
-            alive = process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
         except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
             return None
-        return process if same and alive else None
+        return process if same and not _has_ended(process) else None
 
     def _require_same_port(self) -> None:
         port = json.loads(self._process_file.read_text())["port"]
@@ -296,8 +295,24 @@ class EmbeddedBroker:
         for sign in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, sign)
-            with suppress(psutil.TimeoutExpired):
-                process.wait(STOP_SECONDS)
+            if _ends_within(process, STOP_SECONDS):
                 break
         if self._child is not None:
             self._child.wait()
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Also where the program that started it has not asked how: until then the system keeps what is left of it."""
+    try:
+        return process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _ends_within(process: psutil.Process, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not _has_ended(process):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
+    return True

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -80,6 +81,18 @@ def test_restore_puts_a_table_back_and_says_what_the_next_run_does(command: Comm
     assert f"The next run writes anew: {FACT_SALES.full_name}" in ran.out
     assert segment(sold) == "BUILDING"
     assert begins_anew(sold, FACT_SALES.full_name)
+
+
+def test_restore_tells_dagster_which_rows_the_table_has_now(command: Command, sold: LakePaths) -> None:
+    assert command("restore", TABLE, "--version", "0", "--yes").code == 0
+
+    with dg.DagsterInstance.get() as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(TABLE.split(".")))
+    assert event is not None
+    told = event.asset_materialization
+    assert told is not None
+    assert told.description == "Restored to the rows of version 0"
+    assert (told.metadata["dagster/row_count"].value, told.metadata["table_version"].value) == (1, 2)
 
 
 def test_restore_takes_a_time_as_utc(command: Command, sold: LakePaths) -> None:

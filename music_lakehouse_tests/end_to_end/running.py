@@ -28,6 +28,7 @@ class Up:
     """The command with these options, in a directory of its own, with ports of its own."""
 
     def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
         self.lake = LakePaths(str(directory / "lake"))
         self.kafka, self.ui, self.spark, self.metrics = (free_port() for _ in range(4))
         self.log = directory / "up.log"
@@ -36,26 +37,27 @@ class Up:
             reference_root=directory / "reference",
             kafka_bootstrap_servers=f"127.0.0.1:{self.kafka}",
         )
-        home = directory / "dagster"
-        home.mkdir()
-        shutil.copy(REPOSITORY / "dagster.yaml", home)
+        self.home = directory / "dagster"
+        self.home.mkdir()
+        shutil.copy(REPOSITORY / "dagster.yaml", self.home)
         given = {
             "LAKEHOUSE_ROOT": self.settings.lakehouse_root,
             "REFERENCE_ROOT": str(self.settings.reference_root),
             "LANDING_ROOT": str(directory / "landing"),
             "CATALOGUE_DATABASE_URL": f"sqlite:///{directory}/catalogue.db",
             "BROKER_DATA": str(directory / "broker"),
-            "DAGSTER_HOME": str(home),
+            "DAGSTER_HOME": str(self.home),
             "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
             "SPARK_MASTER": "local[2]",
             "PYTHONPATH": str(REPOSITORY),
         }
+        self.environment = {name: value for name, value in os.environ.items() if name != "SPARK_REMOTE"} | given
         ports = ["--port", str(self.ui), "--spark-port", str(self.spark), "--metrics-port", str(self.metrics)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "music_lakehouse.cli.main", "up", *options, *ports],
                 cwd=directory,
-                env={name: value for name, value in os.environ.items() if name != "SPARK_REMOTE"} | given,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -154,10 +155,31 @@ def test_a_statement_that_would_never_end_ends_with_its_session(connect_server: 
     session = RemoteSession.of(cast(SparkSession, ConnectSession(connect_server.remote)), connect_server.remote)
     begun = Begun(session)
     begun.start()
-    begun.wait_until_it_runs()
+    wait_for_state(session, "OPERATION_STATE_RUNNING")
     session.end()
     begun.join(30)
     assert re.search("OPERATION_CANCELED|SESSION_CLOSED", begun.error)
+
+
+@pytest.mark.slow
+def test_what_ended_after_its_client_was_killed_does_not_hold_up_the_sessions_end(
+    connect_server: ConnectServer,
+) -> None:
+    """The server keeps the result for a client that may come back, for minutes."""
+    session = RemoteSession("127.0.0.1", connect_server.port, str(uuid.uuid4()), "somebody")
+    program = f"""
+from pyspark.sql.connect.session import SparkSession
+SparkSession({session._url()!r}).range(4 * 10**8).selectExpr("sum(hash(id))").collect()
+"""
+    client = subprocess.Popen([sys.executable, "-c", program])
+    try:
+        wait_for_state(session, "OPERATION_STATE_RUNNING")
+    finally:
+        client.kill()
+        client.wait()
+    wait_for_state(session, "OPERATION_STATE_TERMINATING")
+
+    session.end(seconds=10)
 
 
 class Begun(threading.Thread):
@@ -174,13 +196,25 @@ class Begun(threading.Thread):
         except SparkConnectException as error:
             self.error = str(error)
 
-    def wait_until_it_runs(self) -> None:
-        session: Any = attached(self._session)
-        running = GetStatusResponse.OperationStatus.OperationState.OPERATION_STATE_RUNNING
-        deadline = time.monotonic() + 30
-        while running not in [one.state for one in session.client._get_operation_statuses().operation_statuses]:
-            assert time.monotonic() < deadline, "the statement was not begun"
-            time.sleep(0.1)
+
+def wait_for_state(session: RemoteSession, name: str) -> None:
+    """Until the server says so of something that the session was asked for."""
+    client: Any = attached(session).client
+    state = GetStatusResponse.OperationStatus.OperationState.Value(name)
+    deadline = time.monotonic() + 60
+    while state not in states(client):
+        assert time.monotonic() < deadline, f"nothing came to be {name}"
+        time.sleep(0.1)
+
+
+def states(client: Any) -> list[int]:
+    """Of all that the session was asked for; nothing before the server has heard of it."""
+    try:
+        return [one.state for one in client._get_operation_statuses().operation_statuses]
+    except SparkConnectException as error:
+        if "SESSION_NOT_FOUND" not in str(error):
+            raise
+        return []
 
 
 def attached(session: RemoteSession) -> ConnectSession:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,13 @@ from music_lakehouse.lakehouse.expectations import (
     Rule,
     RuleResult,
     count_failures,
+    forget_old_results,
     mark,
     record_results,
     results,
 )
 from music_lakehouse.lakehouse.lake import LakePaths
-from music_lakehouse.lakehouse.records import read_records
+from music_lakehouse.lakehouse.records import KEPT_DAYS, append_records, read_records
 from music_lakehouse_tests.lakehouse.items import ITEMS
 
 PRICED = Rule("priced", "price > 0", Action.DROP, "it has a price", threshold=0.25, limit=0.5)
@@ -80,3 +82,25 @@ def test_how_rules_and_checks_fared_is_kept(tmp_path: Path) -> None:
         "priced": ("silver.items", "drop", 4, 1, "run-1"),
         "key_unique": ("silver.items", "warn", 9, 2, "run-1"),
     }
+
+
+def test_results_are_kept_for_ninety_days_and_the_last_of_a_table_that_nobody_looks_at_for_ever(tmp_path: Path) -> None:
+    lake, now = LakePaths(str(tmp_path)), datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
+    old, recent = now - timedelta(days=KEPT_DAYS, seconds=1), now - timedelta(days=KEPT_DAYS)
+
+    def evaluated(table: str, run: str, moment: datetime) -> dict[str, object]:
+        counts = {"rule": "priced", "action": "drop", "rows": 4, "failed": 1}
+        return {"table": table, "run_id": run, "evaluated_at": moment, **counts}
+
+    assert not forget_old_results(lake, now)
+    append_records(lake, EXPECTATIONS, [evaluated("silver.it's", "1", old), evaluated("silver.left", "1", old)])
+    assert not forget_old_results(lake, now)
+    append_records(lake, EXPECTATIONS, [evaluated("silver.it's", "2", recent)])
+
+    assert forget_old_results(lake, now)
+
+    kept = {(row["table"], row["run_id"]) for row in read_records(lake, EXPECTATIONS)}
+    assert kept == {("silver.it's", "2"), ("silver.left", "1")}
+    state = lake.state(EXPECTATIONS)
+    assert not forget_old_results(lake, now)
+    assert lake.state(EXPECTATIONS) == state

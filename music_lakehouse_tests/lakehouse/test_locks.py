@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -210,3 +211,22 @@ def test_a_lock_is_not_taken_over_where_a_server_does_not_say_that_the_killed_ru
         with pytest.raises(LakeLockedError, match=f"killed, and {session} .*may still be writing"):
             LakeLock(str(tmp_path)).acquire("next")
     assert read_holder(lock_file(str(tmp_path))) == dead
+
+
+def test_who_waits_for_a_lock_waits_for_the_killed_runs_session_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_spark, "ANSWER_SECONDS", 0.5)
+    silent = socket.create_server(("127.0.0.1", 0))
+    session = RemoteSession("127.0.0.1", silent.getsockname()[1], "00112233-4455-6677-8899-aabbccddeeff", "somebody")
+    dead = Holder("killed", socket.gethostname(), "another boot", (), sessions=(session,))
+    lock_file(str(tmp_path)).write_text(json.dumps(asdict(dead)))
+    threading.Timer(2, silent.close).start()
+    lock = LakeLock(str(tmp_path))
+
+    lock.acquire("next", wait_seconds=60)
+
+    holder = current_holder(str(tmp_path))
+    assert holder is not None
+    assert holder.run_id == "next"
+    lock.release()

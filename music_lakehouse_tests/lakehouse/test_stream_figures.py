@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from music_lakehouse.lakehouse.lake import LakePaths
-from music_lakehouse.lakehouse.records import read_records
+from music_lakehouse.lakehouse.records import KEPT_DAYS, read_records
 from music_lakehouse.lakehouse.stream_figures import (
-    KEPT_DAYS,
     STREAMING,
     MicroBatch,
     figures_of,

@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-from music_lakehouse.simulator.broker import BrokerError, EmbeddedBroker, free_port
+from music_lakehouse.simulator.broker import STOP_SECONDS, BrokerError, EmbeddedBroker, free_port
 
 START = """
 from pathlib import Path
@@ -207,6 +207,30 @@ def test_a_broker_outlives_the_program_that_started_it_and_another_program_stops
     assert own_broker.create_topics(["after"]) == ["after"]
     assert own_broker.stop()
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.kafka
+def test_a_broker_is_stopped_at_once_whose_program_lives_and_does_not_look(own_broker: EmbeddedBroker) -> None:
+    """What has ended stays in the system's table until the program that started it asks."""
+    keeps = f"""
+import sys
+from pathlib import Path
+from music_lakehouse.simulator.broker import EmbeddedBroker
+broker = EmbeddedBroker(Path({str(own_broker.data)!r}), {own_broker.port})
+broker.start()
+print("up", flush=True)
+sys.stdin.read()
+"""
+    program = subprocess.Popen([sys.executable, "-c", keeps], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "up\n"
+        began = time.monotonic()
+        assert own_broker.stop()
+        assert time.monotonic() - began < STOP_SECONDS
+        assert not own_broker.is_running()
+    finally:
+        program.communicate()
 
 
 @pytest.mark.kafka

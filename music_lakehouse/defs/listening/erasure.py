@@ -73,12 +73,14 @@ class Person:
 @dataclass(frozen=True)
 class Forgotten:
     """What was done: how many rows fewer each table has; what the search of all files found; and the laws that are
-    broken. Of the last two nothing, if all went well. `names_known` says whether the search was for names too."""
+    broken. Of the last two nothing, if all went well. `names_known` says whether the search was for names too, `anew`
+    whether the tables were written: not where nothing of the user was in any file."""
 
     removed: dict[str, int]
     searched: Searched
     broken: list[str]
     names_known: bool
+    anew: bool = True
 
 
 def forget_user(lake: Lake, user_id: int) -> Forgotten:
@@ -93,7 +95,7 @@ def forget_user(lake: Lake, user_id: int) -> Forgotten:
     if not any(found.shown.num_rows or found.others.num_rows for found in messages.values()):
         searched = search(lake.root, traces(person))
         if not searched.found:
-            return Forgotten({}, searched, [], names_known=False)
+            return Forgotten({}, searched, [], names_known=False, anew=False)
     rows = {table: lake.rows(table) for table in TABLES}
     for topic, found in messages.items():
         _remove(lake, topic, found)

@@ -1,4 +1,4 @@
-"""The job that keeps all tables up: `table_maintenance`."""
+"""The job that keeps all tables up, and Dagster's record of runs short: `table_maintenance`."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
@@ -6,16 +6,21 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 from pydantic import Field
 
+from music_lakehouse.defs.maintenance.runs import forget_runs
 from music_lakehouse.defs.maintenance.upkeep import LONGEST_COMMIT, Upkeep, keep_up, steps_behind
 from music_lakehouse.lakehouse.changes import FEED_RETENTION
 from music_lakehouse.lakehouse.errors import explained
+from music_lakehouse.lakehouse.expectations import EXPECTATIONS, forget_old_results
 from music_lakehouse.lakehouse.inventory import find_tables
 from music_lakehouse.lakehouse.locks import LakeLock
-from music_lakehouse.lakehouse.stream_figures import KEPT_DAYS, STREAMING, forget_old_batches
+from music_lakehouse.lakehouse.records import KEPT_DAYS
+from music_lakehouse.lakehouse.stream_figures import STREAMING, forget_old_batches
 from music_lakehouse.resources.lakehouse import LakehouseResource
 
 # The lake's own tables, which are no assets.
 BOOKKEEPING = "metrics"
+# Of single runs, what is older than KEPT_DAYS goes.
+OF_RUNS = {STREAMING: forget_old_batches, EXPECTATIONS: forget_old_results}
 
 
 class MaintenanceConfig(dg.Config):
@@ -38,8 +43,9 @@ def maintain_tables(context: dg.OpExecutionContext, config: MaintenanceConfig, l
     done: dict[str, Upkeep] = {}
     errors: list[str] = []
     with LakeLock(lakehouse.root).held(context.run_id, wait_seconds=config.lock_wait_minutes * 60):
-        if forget_old_batches(lakehouse.paths, datetime.now(timezone.utc)):
-            context.log.info(f"{STREAMING.full_name}: rows older than {KEPT_DAYS} days were removed")
+        for table, forget_old in OF_RUNS.items():
+            if forget_old(lakehouse.paths, datetime.now(timezone.utc)):
+                context.log.info(f"{table.full_name}: rows older than {KEPT_DAYS} days were removed")
         tables = find_tables(lakehouse.root)
         behind = steps_behind(lakehouse.paths, tables)
         retention = timedelta(days=config.retention_days) + LONGEST_COMMIT
@@ -57,14 +63,31 @@ def maintain_tables(context: dg.OpExecutionContext, config: MaintenanceConfig, l
         raise dg.Failure("; ".join(errors), metadata=_summary(done), allow_retries=False)
 
 
+class RetentionConfig(dg.Config):
+    """How long Dagster remembers."""
+
+    run_retention_days: float = Field(
+        default=14, ge=1, description="how long runs are kept that have ended, with their events and logs"
+    )
+
+
+@dg.op(out=dg.Out(dg.Nothing), description="Removes old runs from Dagster's instance, with their events and logs.")
+def remove_old_runs(context: dg.OpExecutionContext, config: RetentionConfig) -> None:
+    """Waits for nobody: runs that have ended change no more."""
+    before = datetime.now(timezone.utc) - timedelta(days=config.run_retention_days)
+    context.add_output_metadata({"runs_removed": forget_runs(context.instance, before)})
+
+
 @dg.job(
     name="table_maintenance",
-    description="Makes small files few and removes files that no version needs any more, in every table of the lake.",
+    description="Makes small files few and removes files that no version needs any more, in every table of the lake; "
+    "removes old runs from Dagster's instance.",
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": str(6 * 3600)},
 )
 def table_maintenance() -> None:
     maintain_tables()
+    remove_old_runs()
 
 
 def _tell(context: dg.OpExecutionContext, name: str, upkeep: Upkeep) -> None:

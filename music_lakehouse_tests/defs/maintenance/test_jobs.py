@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import freeze_time
 from deltalake import DeltaTable
 
 from music_lakehouse.definitions import build_definitions
@@ -61,8 +63,8 @@ def observed(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     return found
 
 
-def summary(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
-    [output] = result.filter_events(lambda event: event.event_type_value == "STEP_OUTPUT")
+def summary(result: dg.ExecuteInProcessResult, op: str = "maintain_tables") -> dict[str, Any]:
+    [output] = result.filter_events(lambda event: event.event_type_value == "STEP_OUTPUT" and event.step_key == op)
     metadata = output.step_output_data.metadata
     return {key: value.value for key, value in metadata.items()}
 
@@ -96,6 +98,23 @@ def test_every_table_is_kept_up_and_tells_what_it_had_and_has(lake: LakePaths, i
     assert "metrics.positions" in by_table
     assert by_table[SONGS]["files_before"] == 2
     assert spark_children() == jvms
+
+
+@dg.job
+def nothing() -> None:
+    pass
+
+
+def test_runs_that_ended_two_weeks_ago_are_removed(lake: LakePaths, instance: dg.DagsterInstance) -> None:
+    now = datetime.now(timezone.utc)
+    ended = {}
+    for days in (15, 13):
+        with freeze_time(now - timedelta(days=days)):
+            ended[days] = nothing.execute_in_process(instance=instance).run_id
+    result = run(lake, instance)
+
+    assert summary(result, "remove_old_runs") == {"runs_removed": 1}
+    assert {run.run_id for run in instance.get_runs()} == {ended[13], result.run_id}
 
 
 def test_a_second_run_writes_no_version(lake: LakePaths, instance: dg.DagsterInstance) -> None:
