@@ -3,9 +3,10 @@
 PYTHON ?=
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-# Tests wait for most of their time; a file's tests stay in one process, with its broker and its Spark.
+# Tests wait for most of their time. A file's tests stay in one process, with its broker and its Spark; the files are
+# taken in the order of their names, in which the longest come first.
 TEST_PROCESSES ?= 2
-SIDE_BY_SIDE := -n $(TEST_PROCESSES) --dist loadfile
+SIDE_BY_SIDE := -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dev up dashboard test test-chaos test-fast test-full check bench soak lock clean

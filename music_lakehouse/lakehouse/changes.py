@@ -13,11 +13,13 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.lake import CHANGE_TYPE, MOST_ROWS_AT_ONCE, Lake, LakePaths
+from music_lakehouse.lakehouse.lake import CHANGE_TYPE, MOST_ROWS_AT_ONCE, Lake, LakePaths, Rows
 from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.records import read_records, replace_records
 from music_lakehouse.lakehouse.tables import Column, Table
@@ -93,8 +95,17 @@ class Change:
             return self.claimed.withColumn(CHANGE_TYPE, F.lit("update_postimage"))
         if self.since is None:
             return self.lake.read(self.source, version=self.state.version).withColumn(CHANGE_TYPE, F.lit("insert"))
+        if self.here is not None:
+            return self.lake.handed_over(f"{self}", lambda: self.found)
+        return self.lake.read_feed(self.source, self.since + 1, self.state.version)
+
+    @cached_property
+    def here(self) -> pa.Table | None:
+        """The same rows, fetched; None where they aren't few."""
         few = self.lake.small and self.count is not None and self.count <= MOST_ROWS_AT_ONCE
-        return self.lake.read_feed(self.source, self.since + 1, self.state.version, few=few)
+        if not few or self.since is None:
+            return None
+        return self.lake.fetch_feed(self.source, self.since + 1, self.state.version)
 
     def __str__(self) -> str:
         since = "the beginning" if self.since is None else self.since
@@ -125,6 +136,19 @@ class Change:
         removed, all of them as they were and as they are."""
         return self.inserted if self.full or self.append_only else self.rows.drop(CHANGE_TYPE)
 
+    @property
+    def found(self) -> Rows:
+        """`rows`, here where they are few."""
+        return self.rows if self.here is None else self.here
+
+    @property
+    def found_touched(self) -> Rows:
+        """`touched`, here where they are few."""
+        if self.here is None:
+            return self.touched
+        kept = self.here.filter(pc.equal(self.here[CHANGE_TYPE], "insert")) if self.append_only else self.here
+        return kept.drop_columns([CHANGE_TYPE])
+
     def inserted_as(self, name: str, transform: Callable[[DataFrame], DataFrame], *, many: bool = False) -> DataFrame:
         """What the transform, which the name stands for, makes of `inserted`; where few rows are expected, and else if
         `many` says so, once for all that asks in a run."""
@@ -143,6 +167,8 @@ class Changes:
     """Whether the step was told to begin anew: what it records behind its commit takes that back."""
     again: tuple[Stretch, ...] = ()
     """The stretches of time of which the step was told to compute again what it has; taken back likewise."""
+    recorded: Mapping[str, delta.TableState] = field(default_factory=dict, repr=False)
+    """The positions behind which they are, by the source's full name."""
 
     def __bool__(self) -> bool:
         return bool(self.by_source)
@@ -196,7 +222,8 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
         commits = _commits_behind(lake, source, known, state)
         since = known.version if known is not None and commits else None
         found[source] = Change(lake, source, state, since, tuple(commits or ()))
-    return Changes(step, found, anew, () if anew else again)
+    recorded = {source: state for source, state in positions.items() if source[:1] != _ANEW}
+    return Changes(step, found, anew, () if anew else again, recorded)
 
 
 def everything(lake: Lake, source: Table) -> Change | None:
@@ -233,7 +260,7 @@ def record_positions(lake: LakePaths, changes: Changes) -> None:
     """Remember that the step has taken these changes; call it after the step's commit."""
     if changes or changes.again:
         states = {source.full_name: change.state for source, change in changes.by_source.items()}
-        _record(lake, changes.step, states)
+        _replace(lake, changes.step, {**changes.recorded, **states})
 
 
 def record_source_position(lake: LakePaths, step: str, source: str, state: delta.TableState) -> None:

@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED, FILE_KEY
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.query import connected
 from music_lakehouse.lakehouse.tables import Table
 
 
@@ -82,11 +83,11 @@ def evaluate(
     if not checks:
         return []
     since = None if since == -1 else since
-    with duckdb.connect() as connection:
+    with connected() as connection:
         feed = _feed(lake, table, since)
         connection.register("feed", feed)
         kinds = " WHERE _change_type IN ('insert', 'update_postimage')" if "_change_type" in feed.schema.names else ""
-        connection.execute(f"CREATE VIEW touched AS SELECT * FROM feed{kinds}")
+        connection.execute(f"CREATE TEMP VIEW touched AS SELECT * FROM feed{kinds}")
         connection.register("current", _current(connection, lake, table, since))
         days = None if since is None else _touched_days(connection, table)
         for name in sorted(set().union(*(check.tables for check in checks))):

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from music_lakehouse.lakehouse.lake import Rows
 from music_lakehouse.lakehouse.ranges import qualified
 
 
@@ -41,11 +43,26 @@ class Days:
         return " OR ".join(ranges) or "false"
 
 
-def days_of(rows: DataFrame, column: str, *, until: str | None = None) -> list[date]:
+def days_of(rows: Rows, column: str, *, until: str | None = None) -> list[date]:
     """The distinct days of a timestamp or date column; with `until`, all days from `column` to that one, both
     inclusive.
     """
+    if not isinstance(rows, DataFrame):
+        return _days_here(rows, column, until or column)
     days = F.to_date(column)
     if until is not None:
         days = F.explode(F.sequence(days, F.greatest(days, F.to_date(until))))
     return [row[0] for row in rows.select(days.alias("day")).distinct().collect() if row[0] is not None]
+
+
+def _days_here(rows: pa.Table, column: str, until: str) -> list[date]:
+    ends = pa.table({"first": rows[column].cast(pa.date32()), "last": rows[until].cast(pa.date32())})
+    known = ends.group_by(["first", "last"]).aggregate([]).to_pylist()
+    return list(
+        {
+            row["first"] + timedelta(days=later)
+            for row in known
+            if row["first"] is not None
+            for later in range(max((row["last"] - row["first"]).days, 0) + 1 if row["last"] is not None else 1)
+        }
+    )

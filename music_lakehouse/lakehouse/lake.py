@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
@@ -48,6 +48,8 @@ LARGE_CHANGE: dict[str, str | None] = {
 
 
 CHANGE_TYPE = "_change_type"
+Rows: TypeAlias = DataFrame | pa.Table
+"""Rows of Spark's, or rows that are here."""
 
 
 @dataclass(eq=False)
@@ -94,7 +96,9 @@ class Lake(LakePaths):
     _replaced: set[Table] = field(default_factory=set, init=False, repr=False)
     _opened: dict[Table, DeltaTable] = field(default_factory=dict, init=False, repr=False)
     _shared: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
-    _here: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _found: dict[str, Rows] = field(default_factory=dict, init=False, repr=False)
+    _handed: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _finding: defaultdict[str, RLock] = field(default_factory=lambda: defaultdict(RLock), init=False, repr=False)
     _pools: list[ThreadPoolExecutor] = field(default_factory=list, init=False, repr=False)
     _locks: defaultdict[Table, RLock] = field(default_factory=lambda: defaultdict(RLock), init=False, repr=False)
     _sharing: RLock = field(default_factory=RLock, init=False, repr=False)
@@ -196,12 +200,23 @@ class Lake(LakePaths):
                 self._shared[name] = build().persist(StorageLevel.MEMORY_AND_DISK)
             return self._shared[name]
 
+    def once(self, name: str, find: Callable[[], Rows]) -> Rows:
+        """The rows of that name, found at their first use: for what several steps of a run take."""
+        with self._locking:
+            finding = self._finding[name]
+        with finding:
+            if name not in self._found:
+                self._found[name] = find()
+            return self._found[name]
+
     def release(self) -> None:
         """Let the shared frames go."""
         for frame in list(self._shared.values()):
             frame.unpersist()
         self._shared.clear()
-        self._here.clear()
+        self._handed.clear()
+        self._found.clear()
+        self._finding.clear()
 
     def read(self, table: Table, *, version: int | None = None) -> DataFrame:
         """The table's rows, of its newest version or of the given one; an empty frame where it doesn't exist yet.
@@ -212,41 +227,46 @@ class Lake(LakePaths):
         if found is None or table in self._replaced:
             return self.empty(table)
         if self.small and version in (None, found.version()) and found.count() <= MOST_ROWS_AT_ONCE:
-            return self._handed_over(
-                table, f"{found.version()}", lambda: found.to_pyarrow_table(columns=table.column_names)
+            return self.handed_over(
+                f"{table.full_name} {found.version()}",
+                lambda: self._of_table(table, found.to_pyarrow_table(columns=table.column_names)),
             )
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
         return reader.load(self.path(table)).select(*table.column_names)
 
-    def read_feed(self, table: Table, first: int, last: int, *, few: bool) -> DataFrame:
-        """The table's change feed of the versions from `first` to `last`: its columns and `_change_type`. `few` says
-        that these are so few rows that they may be fetched."""
-        columns = [*table.column_names, CHANGE_TYPE]
-        if few:
-            found = self.present(table)
-            return self._handed_over(
-                table, f"{first} to {last}", lambda: pa.table(found.load_cdf(first, last)).select(columns)
-            )
+    def read_feed(self, table: Table, first: int, last: int) -> DataFrame:
+        """The table's change feed of the versions from `first` to `last`: its columns and `_change_type`."""
         feed = self.spark.read.format("delta").option("readChangeFeed", "true")
         feed = feed.option("startingVersion", first).option("endingVersion", last)
-        return feed.load(self.path(table)).select(*columns)
+        return feed.load(self.path(table)).select(*table.column_names, CHANGE_TYPE)
 
-    def _handed_over(self, table: Table, versions: str, read: Callable[[], pa.Table]) -> DataFrame:
+    def fetch_feed(self, table: Table, first: int, last: int) -> pa.Table:
+        """The same rows, few, fetched: once, however many steps ask for them."""
+
+        def fetch() -> pa.Table:
+            feed = pa.table(self.present(table).load_cdf(first, last))
+            return self._of_table(table, feed.select([*table.column_names, CHANGE_TYPE]))
+
+        return self.once(f"{table.full_name} {first} to {last}", fetch)
+
+    def _of_table(self, table: Table, rows: pa.Table) -> pa.Table:
+        """Rows of columns of the table's, or of its feed, in the types that it declares."""
+        declared = pa.schema([*table.arrow_schema, pa.field(CHANGE_TYPE, pa.string())])
+        return rows.cast(pa.schema([declared.field(column) for column in rows.column_names]))
+
+    def handed_over(self, name: str, read: Callable[[], pa.Table]) -> DataFrame:
         """Rows that are read from here, as a frame; once, however many steps ask for them."""
-        name = f"{table.full_name} {versions}"
+        rows = self.once(name, read)
         with self._sharing:
-            if name not in self._here:
-                rows, declared = read(), pa.schema([*table.arrow_schema, pa.field(CHANGE_TYPE, pa.string())])
-                schema = pa.schema([declared.field(column) for column in rows.column_names])
-                self._here[name] = self.frame(rows.cast(schema))
-            return self._here[name]
+            if name not in self._handed:
+                self._handed[name] = self.frame(rows)
+            return self._handed[name]
 
-    def frame(self, rows: pa.Table) -> DataFrame:
-        """Rows that are here, as a frame of the same columns, also where there are none."""
-        # Spark Connect takes the schema of none from nothing but what it is told.
-        return self.spark.createDataFrame(rows) if rows.num_rows else self.spark.createDataFrame([], of_arrow(rows))
+    def frame(self, rows: Rows) -> DataFrame:
+        """The rows, wherever they are, as a frame of the same columns, also where there are none."""
+        return framed(self.spark, rows)
 
     def empty(self, table: Table) -> DataFrame:
         return self.spark.createDataFrame([], table.ddl)
@@ -278,6 +298,14 @@ class Lake(LakePaths):
             write_deltalake(self.present(table), delta.uncommented(rows), mode="append", schema_mode=schema_mode)
 
 
+def framed(spark: SparkSession, rows: Rows) -> DataFrame:
+    """The rows as a frame of the same columns, also where there are none."""
+    if isinstance(rows, DataFrame):
+        return rows
+    # Spark Connect takes the schema of none from nothing but what it is told.
+    return spark.createDataFrame(rows) if rows.num_rows else spark.createDataFrame([], of_arrow(rows))
+
+
 def of_arrow(rows: pa.Table) -> StructType:
     """Spark's schema of Arrow's rows."""
     return StructType([StructField(field.name, from_arrow_type(field.type)) for field in rows.schema])
@@ -286,3 +314,13 @@ def of_arrow(rows: pa.Table) -> StructType:
 def conform(rows: DataFrame, table: Table) -> DataFrame:
     """The rows with exactly the table's columns, in its order and of its types."""
     return rows.selectExpr(*(f"CAST(`{c.name}` AS {c.type}) AS `{c.name}`" for c in table.columns))
+
+
+def conformed(rows: pa.Table, table: Table) -> pa.Table:
+    """The same of rows that are here; a column that they lack is null."""
+    fields = [field.remove_metadata() for field in table.arrow_schema]
+    columns = [
+        rows[field.name].cast(field.type) if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
+        for field in fields
+    ]
+    return pa.table(columns, schema=pa.schema(fields))

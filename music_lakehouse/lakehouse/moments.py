@@ -31,6 +31,11 @@ class Moments:
         first, last = (_EPOCH + timedelta(microseconds=end) for end in ends)
         return Moments(column, first, last)
 
+    @staticmethod
+    def since(column: str, first: datetime) -> Moments:
+        """From a moment on."""
+        return Moments(column, first, datetime.max.replace(tzinfo=timezone.utc))
+
     def predicate(self, alias: str | None = None, *, quote: str = "`") -> str:
         """The moments as an SQL predicate; `quote` is what names are put in: Spark's, or that of others."""
         name = qualified(self.column, alias, quote)

@@ -26,7 +26,8 @@ def read_records(lake: LakePaths, table: Table, *, partition: str | None = None)
     if found is None:
         return []
     partitions = None if partition is None else [(table.partition_by[0], "=", partition)]
-    return list(found.to_pyarrow_table(filters=partitions).to_pylist())
+    rows = delta.dataset(found, lake.path(table), pruned_by=partitions).to_table()
+    return list(rows.to_pylist())
 
 
 # Steps run side by side: what they write into the same table would be in conflict.

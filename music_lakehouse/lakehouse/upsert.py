@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from typing import Any, cast
 from uuid import uuid4
 
 import pyarrow as pa
@@ -16,12 +16,22 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.days import Days
-from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, MOST_ROWS_COMMITTED_HERE, Lake, conform
+from music_lakehouse.lakehouse.lake import (
+    MOST_ROWS_AT_ONCE,
+    MOST_ROWS_COMMITTED_HERE,
+    Lake,
+    Rows,
+    conform,
+    conformed,
+    framed,
+)
 from music_lakehouse.lakehouse.moments import Moments
+from music_lakehouse.lakehouse.query import connected, query
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Table
 
 OPERATION = "_operation"
+_OPERATION_FIELD = pa.field(OPERATION, pa.string())
 
 
 @dataclass(frozen=True)
@@ -44,34 +54,60 @@ class Written:
         return Written(self.inserted + other.inserted, self.updated + other.updated, self.deleted + other.deleted)
 
 
-def difference(desired: DataFrame, current: DataFrame, table: Table, *, delete: bool) -> DataFrame:
+def difference(desired: Rows, current: Rows, table: Table, *, delete: bool) -> Rows:
     """The rows in which `desired` and `current` differ, by the table's key.
 
     Out: the table's columns and `_operation`: `insert` (the key is only in desired), `update` (another column differs;
     the desired row), `delete` (the key is only in current; just the key's columns count). Without `delete`, current
-    rows that are not desired are left alone. In: both have at most one row a key; keys are compared null-safely.
+    rows that are not desired are left alone. In: both have at most one row a key; keys are compared null-safely. Where
+    both are here, the difference is too.
     """
-    desired = conform(desired, table).withColumn("_in", F.lit(True)).alias("d")
-    current = conform(current, table).withColumn("_in", F.lit(True)).alias("c")
-    join = reduce(Column.__and__, (F.col(f"d.{key}").eqNullSafe(F.col(f"c.{key}")) for key in table.key))
-    joined = desired.join(current, join, "full_outer" if delete else "left")
-    in_desired, in_current = F.col("d._in").isNotNull(), F.col("c._in").isNotNull()
+    if isinstance(desired, DataFrame) or isinstance(current, DataFrame):
+        session = (desired if isinstance(desired, DataFrame) else cast(DataFrame, current)).sparkSession
+        frames: dict[str, Any] = {
+            name: conform(framed(session, rows), table) for name, rows in (("desired", desired), ("current", current))
+        }
+        return session.sql(_difference(table, delete=delete, quote="`"), **frames)
+    sql = _difference(table, delete=delete, quote='"').format(desired="desired", current="current")
+    with connected() as connection:
+        connection.register("desired", conformed(desired, table))
+        connection.register("current", conformed(current, table))
+        found = connection.sql(sql).to_arrow_table()
+    return found.cast(delta.uncommented(table.arrow_schema.empty_table()).schema.append(_OPERATION_FIELD))
+
+
+def _difference(table: Table, *, delete: bool, quote: str) -> str:
+    """A query that DuckDB and Spark both understand."""
+
+    def named(name: str, of: str) -> str:
+        return f"{of}.{quote}{name}{quote}"
+
     others = [name for name in table.column_names if name not in table.key]
-    same = reduce(Column.__and__, (F.col(f"d.{n}").eqNullSafe(F.col(f"c.{n}")) for n in others), F.lit(True))
-    operation = F.when(~in_current, "insert").when(~in_desired, "delete").when(~same, "update")
-    columns = [
-        F.when(in_desired, F.col(f"d.{n}")).otherwise(F.col(f"c.{n}")).alias(n) if n in table.key else F.col(f"d.{n}")
-        for n in table.column_names
-    ]
-    return joined.select(*columns, operation.alias(OPERATION)).where(F.col(OPERATION).isNotNull())
+    same_key = " AND ".join(f"{named(key, 'd')} IS NOT DISTINCT FROM {named(key, 'c')}" for key in table.key)
+    differ = " OR ".join(f"{named(name, 'd')} IS DISTINCT FROM {named(name, 'c')}" for name in others) or "false"
+    shown = {
+        name: f"CASE WHEN d._in THEN {named(name, 'd')} ELSE {named(name, 'c')} END"
+        if name in table.key
+        else named(name, "d")
+        for name in table.column_names
+    }
+    columns = ", ".join(f"{value} AS {quote}{name}{quote}" for name, value in shown.items())
+    return f"""
+        SELECT * FROM (
+            SELECT {columns}, CASE WHEN c._in IS NULL THEN 'insert' WHEN d._in IS NULL THEN 'delete'
+                                   WHEN {differ} THEN 'update' END AS {OPERATION}
+            FROM (SELECT *, true AS _in FROM {{desired}}) AS d
+            {"FULL" if delete else "LEFT"} JOIN (SELECT *, true AS _in FROM {{current}}) AS c ON {same_key}
+        ) AS joined WHERE {OPERATION} IS NOT NULL
+    """
 
 
 def make_equal(
     lake: Lake,
     table: Table,
-    desired: DataFrame,
+    desired: Rows,
     *,
-    current: DataFrame | None = None,
+    current: Rows | None = None,
     within: Days | Moments | Range | None = None,
     delete: bool = False,
 ) -> Written:
@@ -86,26 +122,25 @@ def make_equal(
     lake.create(table)
     if lake.is_replaced(table):
         before = lake.present(table).count()
-        lake.replace(desired, table)
+        lake.replace(lake.frame(desired), table)
         return Written(inserted=lake.present(table).count(), deleted=before)
     empty = lake.rows(table) == 0
     if empty and not lake.small:
-        lake.append(desired, table)
+        lake.append(lake.frame(desired), table)
         return Written(inserted=lake.rows(table))
-    if current is None:
-        current = lake.read(table)
-        if within is not None:
-            current = current.where(within.predicate())
-    if empty:
-        changed = conform(desired, table).withColumn(OPERATION, F.lit("insert"))
+    held_here = lake.rows(table) <= MOST_ROWS_AT_ONCE if current is None else not isinstance(current, DataFrame)
+    if lake.small and held_here:
+        desired = _here_if_few(desired)
+    if empty and isinstance(desired, DataFrame):
+        changed: Rows = conform(desired, table).withColumn(OPERATION, F.lit("insert"))
     else:
+        current = _held(lake, table, desired, within) if current is None else current
         changed = difference(desired, current, table, delete=delete)
     if lake.small:
-        # Where few are expected there are hardly ever more: what is asked for once need not be kept.
-        few = changed.limit(MOST_ROWS_AT_ONCE + 1).toArrow()
-        if few.num_rows <= MOST_ROWS_AT_ONCE:
-            return _commit(lake, table, few, within)
-    changed = changed.persist(StorageLevel.MEMORY_AND_DISK)
+        changed = _here_if_few(changed)
+    if not isinstance(changed, DataFrame) and changed.num_rows <= MOST_ROWS_COMMITTED_HERE:
+        return _commit(lake, table, changed, within)
+    changed = lake.frame(changed).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         counts = Counter({row[OPERATION]: row["count"] for row in changed.groupBy(OPERATION).count().collect()})
         if counts.total() <= MOST_ROWS_COMMITTED_HERE:
@@ -118,6 +153,24 @@ def make_equal(
         return written
     finally:
         changed.unpersist()
+
+
+def _here_if_few(rows: Rows) -> Rows:
+    """Where few are expected there are hardly ever more: what is asked for once need not be kept."""
+    if not isinstance(rows, DataFrame):
+        return rows
+    few = rows.limit(MOST_ROWS_AT_ONCE + 1).toArrow()
+    return few if few.num_rows <= MOST_ROWS_AT_ONCE else rows
+
+
+def _held(lake: Lake, table: Table, desired: Rows, within: Days | Moments | Range | None) -> Rows:
+    """The table's rows, or those `within`: here, if what is compared with them is."""
+    if isinstance(desired, DataFrame):
+        current = lake.read(table)
+        return current if within is None else current.where(within.predicate())
+    columns = ", ".join(f'"{name}"' for name in table.column_names)
+    where = "true" if within is None else within.predicate(quote='"')
+    return query(lake, f"SELECT {columns} FROM {{held}} WHERE {where}", held=table)
 
 
 def make_equal_in_order(lake: Lake, table: Table, desired: DataFrame, order: Sequence[Column]) -> Written:
@@ -144,7 +197,8 @@ def _written(counts: Mapping[str, int]) -> Written:
 def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | Moments | Range | None) -> Written:
     """Write changed rows, none or not very many, through delta-rs: of a few Spark's own MERGE is all planning, and of
     more it takes several times as long."""
-    written = _written(Counter(changed[OPERATION].to_pylist()))
+    counts = changed[OPERATION].value_counts().to_pylist()
+    written = _written(Counter({each["values"]: each["counts"] for each in counts}))
     if written.updated or written.deleted:
         _merge_few(lake, table, changed, within)
     elif written.inserted:

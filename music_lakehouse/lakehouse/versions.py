@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import duckdb
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse.query import connected
 from music_lakehouse.lakehouse.tables import Table
 
 
@@ -61,8 +61,7 @@ def diff(uri: str, table: Table, earlier: int, later: int, *, limit: int = 20) -
         for version in (earlier, later)
     ]
     common = set.intersection(*({unquote(file) for file in version.file_uris()} for version in versions))
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with connected() as connection:
         for name, version in zip(("earlier", "later"), versions, strict=True):
             connection.register(name, _without(version, uri, common))
         names = [{field.name for field in version.schema().fields} for version in versions]

@@ -33,7 +33,7 @@ MODES = {"sensor": [], "continuous": ["--continuous"]}
 """Options of `up`, by what the mode is called."""
 RATES = [10.0, 100.0, 1000.0]
 SECONDS = 90.0
-WARM_SECONDS = 20.0
+WARM_SECONDS = 60.0
 USERS = 200
 
 

@@ -11,6 +11,7 @@ from music_lakehouse.defs.listening.catalog import TABLES
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
+from music_lakehouse.lakehouse.query import fetched
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, content, items
 
 SPARK_TYPES = {
@@ -61,8 +62,9 @@ def test_days_of_rows_are_utc_days(lake: Lake) -> None:
         [(at(1, 23), at(3, 0)), (at(5, 0), at(4, 0)), (None, at(9, 0)), (at(7, 1), None)],
         "start TIMESTAMP, end TIMESTAMP",
     )
-    assert sorted(days_of(rows, "start")) == [date(2024, 1, n) for n in (1, 5, 7)]
-    assert sorted(days_of(rows, "start", until="end")) == [date(2024, 1, n) for n in (1, 2, 3, 5, 7)]
+    for each in (rows, fetched(rows)):
+        assert sorted(days_of(each, "start")) == [date(2024, 1, n) for n in (1, 5, 7)]
+        assert sorted(days_of(each, "start", until="end")) == [date(2024, 1, n) for n in (1, 2, 3, 5, 7)]
     found = rows.where(Days.of("start", [date(2024, 1, 1), date(2024, 1, 7)]).predicate()).count()
     assert found == 2
 

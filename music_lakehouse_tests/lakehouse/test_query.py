@@ -7,12 +7,13 @@ import duckdb
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from pyspark.sql import DataFrame
 
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse import query as query_module
 from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
-from music_lakehouse.lakehouse.query import keyed, keys_within, query, summarized
+from music_lakehouse.lakehouse.query import evaluated, fetched, has_rows, keyed, keys_within, query
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, items
@@ -56,10 +57,30 @@ def test_a_summary_is_the_same_whoever_computes_it(lake: Lake, monkeypatch: pyte
     lake.create(ITEMS)
     lake.append(items(lake.spark, (1, "a", MONDAY, 0.5), (2, "b", TUESDAY, 1.0), (3, "b", TUESDAY, 2.0)), ITEMS)
     sql, on_tuesday = COUNTED.replace("ORDER BY place", ""), Days.of("day", [TUESDAY]).predicate(quote="")
-    here = summarized(lake, sql, where=on_tuesday, items=ITEMS).collect()
+    here = evaluated(lake, sql, where=on_tuesday, items=ITEMS)
     monkeypatch.setattr(query_module, "MOST_ROWS_READ_AT_ONCE", 2)
-    in_spark = summarized(lake, sql, where=on_tuesday, items=ITEMS).collect()
-    assert [tuple(row) for row in here] == [tuple(row) for row in in_spark] == [("b", 2, 2)]
+    in_spark = evaluated(lake, sql, where=on_tuesday, items=ITEMS)
+    assert isinstance(here, pa.Table)
+    assert isinstance(in_spark, DataFrame)
+    assert here.to_pylist() == [row.asDict() for row in in_spark.collect()] == [{"place": "b", "n": 2, "prices": 2}]
+
+
+@pytest.mark.spark
+def test_rows_that_are_here_meet_frames_in_spark(lake: Lake) -> None:
+    lake.create(ITEMS)
+    sql = "SELECT i.id, n.name FROM {items} AS i JOIN {names} AS n ON i.place = n.place"
+    names = pa.table({"place": ["a"], "name": ["Ann"]})
+    rows = items(lake.spark, (1, "a", MONDAY, 1.0), (2, "b", MONDAY, 1.0))
+    lake.append(rows, ITEMS)
+    expected = [{"id": 1, "name": "Ann"}]
+    here, frame = evaluated(lake, sql, items=ITEMS, names=names), evaluated(lake, sql, items=rows, names=names)
+    assert isinstance(frame, DataFrame)
+    assert fetched(here).to_pylist() == fetched(frame).to_pylist() == expected
+    assert has_rows(here)
+    assert has_rows(frame)
+    assert not has_rows(names.slice(0, 0))
+    with lake.replacing(ITEMS):
+        assert not has_rows(evaluated(lake, sql, items=ITEMS, names=names)), "what is written anew counts as empty"
 
 
 @pytest.mark.spark
@@ -211,6 +232,9 @@ def test_the_rows_of_some_keys_are_found_whoever_reads_them(lake: Lake, expected
         assert {tuple(row) for row in rows.collect()} == found
     places = lake.spark.createDataFrame([("a",)], "place STRING")
     assert {row["id"] for row in keyed(lake, ITEMS, places).collect()} == {1, 2}
+    here = keyed(lake, ITEMS, fetched(keys), within, columns=["id", "price"])
+    assert isinstance(here, pa.Table) == (expected_rows is not None)
+    assert sorted(map(str, fetched(here).to_pylist())) == ["{'id': 2, 'price': None}", "{'id': 3, 'price': 0.5}"]
     with lake.replacing(ITEMS):
         assert keyed(lake, ITEMS, places).collect() == [], "a table that is written anew counts as empty"
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse import delta, upsert
 from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.query import fetched
 from music_lakehouse.lakehouse.upsert import OPERATION, Written, difference, make_equal, make_equal_in_order
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, Item, content, items, version
 
@@ -51,8 +53,15 @@ def test_the_difference_is_by_key_and_null_safe(lake: Lake) -> None:
         (5, "a", 5.0, "insert"),
     }
     for delete in (False, True):
-        found = difference(desired, current, ITEMS, delete=delete).select("id", "place", "price", OPERATION).collect()
-        assert {tuple(row) for row in found} == expected | ({(8, None, None, "delete")} if delete else set())
+        of_frames = difference(desired, current, ITEMS, delete=delete)
+        here = difference(fetched(desired), fetched(current), ITEMS, delete=delete)
+        of_both = difference(fetched(desired), current, ITEMS, delete=delete)
+        assert isinstance(here, pa.Table), "rows that are here are compared here"
+        for rows in (of_frames, here, of_both):
+            found = fetched(rows).select(["id", "place", "price", OPERATION]).to_pylist()
+            assert {tuple(row.values()) for row in found} == expected | (
+                {(8, None, None, "delete")} if delete else set()
+            )
 
 
 def test_a_table_becomes_what_it_should_be_by_the_difference_alone(lake: Lake) -> None:
@@ -131,7 +140,7 @@ def test_a_short_table_is_kept_in_order_and_written_only_where_something_differs
     assert keep((1, "a", MONDAY, 4.0), first[2], (4, "d", MONDAY, 2.0)) == Written(inserted=1, updated=1, deleted=1)
     assert stands() == [1, 3, 4]
     assert version(lake) == before + 1
-    feed = lake.read_feed(ITEMS, before + 1, before + 1, few=True).where("_change_type = 'insert'")
+    feed = lake.read_feed(ITEMS, before + 1, before + 1).where("_change_type = 'insert'")
     assert {row["id"] for row in feed.collect()} == {1, 3, 4}
     assert keep() == Written(deleted=3)
     assert stands() == []

@@ -20,7 +20,7 @@ from music_lakehouse.lakehouse.expectations import JUDGED
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.moments import Moments
-from music_lakehouse.lakehouse.query import summarized
+from music_lakehouse.lakehouse.query import evaluated
 from music_lakehouse.lakehouse.refused import follow_refused
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
@@ -97,7 +97,7 @@ def _update_hourly(lake: Lake, changes: Changes) -> Written:
 
 def _update_by_patient(lake: Lake, changes: Changes) -> Written:
     del changes  # Nearly every file has recordings of everybody.
-    totals = summarized(lake, summaries.HOURS, hours=HEART_RATE_HOURLY)
+    totals = lake.frame(evaluated(lake, summaries.HOURS, hours=HEART_RATE_HOURLY))
     people = lake.read(DIM_PATIENTS)
     order = [F.desc("avg_heartrate"), F.col("patient_name"), F.col("mrn")]
     return make_equal_in_order(lake, HEART_RATE_BY_PATIENT, summaries.by_patient(totals, people), order)

@@ -101,7 +101,7 @@ def test_late_and_repeated_recordings_count_in_their_hours_and_only_these_are_wr
     assert_lake_equals_oracle(lake.root, landing)
     assert lake.rows(SILVER_HEART_RATE) == 16, "a file of the same content is another two times the recordings"
     assert versions(lake)[HOURLY] == before + 1
-    written = lake.read_feed(HEART_RATE_HOURLY, before + 1, before + 1, few=True).collect()
+    written = lake.read_feed(HEART_RATE_HOURLY, before + 1, before + 1).collect()
     assert sorted((row["mrn"], row["count"]) for row in written if row["_change_type"] != "update_preimage") == [
         (1, 5),
         (2, 2),
@@ -125,7 +125,7 @@ def test_people_who_arrive_are_corrected_or_go_are_so_on_their_recordings_alone(
         assert now[HOURLY] == before[HOURLY]
         if now[SILVER] == before[SILVER]:
             return set()
-        feed = lake.read_feed(SILVER_HEART_RATE, before[SILVER] + 1, now[SILVER], few=True).collect()
+        feed = lake.read_feed(SILVER_HEART_RATE, before[SILVER] + 1, now[SILVER]).collect()
         written = Counter(
             (row["mrn"], row["patient_name"]) for row in feed if row["_change_type"] == "update_postimage"
         )

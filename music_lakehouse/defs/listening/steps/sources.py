@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import reduce
 
 from pyspark.sql import DataFrame
@@ -16,9 +17,12 @@ from music_lakehouse.defs.listening.transforms.deliveries import (
     first_of_repeated,
     repeated_events,
 )
+from music_lakehouse.defs.listening.transforms.listens import cleaned_listens
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
-from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.lake import Lake, Rows
+from music_lakehouse.lakehouse.moments import Moments
+from music_lakehouse.lakehouse.query import evaluated, fetched, keyed
 from music_lakehouse.lakehouse.tables import Table
 
 LISTENS, PAGE_VIEWS = BRONZE["listen_events"], BRONZE["page_view_events"]
@@ -27,7 +31,6 @@ ALL_BRONZE = tuple(BRONZE.values())
 
 # As many as can be sent to all tasks.
 _MOST_REPEATED = 100_000
-_INSTANT = "yyyy-MM-dd HH:mm:ss.SSS'Z'"
 
 
 def new_events(lake: Lake, changes: Changes, table: Table) -> DataFrame:
@@ -37,27 +40,35 @@ def new_events(lake: Lake, changes: Changes, table: Table) -> DataFrame:
     return lake.empty(table) if change is None else _shared_if_few(lake, f"new {change}", lambda: change.touched)
 
 
+def new_listens(lake: Lake, changes: Changes) -> Rows:
+    """`new_events` of listens, cleaned; where they are few, once for all steps, and here."""
+    change = changes.get(LISTENS)
+    if change is None or change.here is None:
+        return cleaned_listens(new_events(lake, changes, LISTENS))
+    return lake.once(f"cleaned {change}", lambda: cleaned_listens(change.touched).toArrow())
+
+
 @dataclass(frozen=True)
 class TouchedUsers:
-    """The users that changes touch.
+    """The users that changes touch: few, and the change of few events, are here.
 
     `users` has a row for each of whom there is new evidence, or any at all where `whole` (`users.touched_users`);
     `evidence` is all of them, old and new, since the earliest of the new. Where it is the `whole` evidence, nothing
     that is known stands. `ids` (userId) has also those of whom there is no evidence any more; None: all users.
     """
 
-    users: DataFrame
-    evidence: DataFrame
+    users: Rows
+    evidence: Rows
     whole: bool
-    ids: DataFrame | None
+    ids: Rows | None
 
-    def known(self, rows: DataFrame) -> DataFrame:
-        """Of a table's rows those of the users."""
-        return rows if self.ids is None else rows.join(F.broadcast(self.ids), "userId", "left_semi")
+    def known(self, lake: Lake, table: Table) -> Rows:
+        """The table's rows of the users."""
+        return lake.read(table) if self.ids is None else keyed(lake, table, self.ids)
 
-    def standing(self, known: DataFrame) -> DataFrame:
+    def standing(self, lake: Lake, known: Rows) -> DataFrame:
         """Of what is known of them that which new evidence adds to."""
-        return known.where("false") if self.whole else known
+        return lake.frame(known).where("false") if self.whole else lake.frame(known)
 
 
 def touched_users(lake: Lake, changes: Changes, *, also: Table | None = None) -> TouchedUsers:
@@ -66,18 +77,23 @@ def touched_users(lake: Lake, changes: Changes, *, also: Table | None = None) ->
     name = ", ".join(map(str, bronze))
     if any(change.full for change in bronze):
         present = _shared_if_few(lake, f"evidence {name}", lambda: _evidence({t: lake.read(t) for t in ALL_BRONZE}))
-        return TouchedUsers(lake.shared(f"touched {name}", lambda: users.touched_users(present)), present, True, None)
-    new = {change.source: new_events(lake, changes, change.source) for change in bronze}
+        return TouchedUsers(lake.shared(f"touched {name}", lambda: _touched(lake, present)), present, True, None)
     if not changes.only_added(*ALL_BRONZE):
         more = changes.get(also) if also is not None else None
-        rows = [events.select("userId") for events in new.values()] + ([more.touched.select("userId")] if more else [])
+        rows = [change.touched.select("userId") for change in (*bronze, *([more] if more else []))]
         name = f"{name}, {more}"
         ids = lake.shared(f"ids {name}", lambda: reduce(DataFrame.union, rows).where("userId IS NOT NULL").distinct())
         present = _shared_if_few(lake, f"evidence {name}", lambda: _evidence_of(lake, ids))
-        return TouchedUsers(lake.shared(f"touched {name}", lambda: users.touched_users(present)), present, True, ids)
-    touched = lake.shared(f"touched {name}", lambda: users.touched_users(_evidence(new) if new else _none(lake)))
-    present = _shared_if_few(lake, f"evidence {name}", lambda: _recent_evidence(lake, touched))
-    return TouchedUsers(touched, present, False, touched.select("userId"))
+        return TouchedUsers(lake.shared(f"touched {name}", lambda: _touched(lake, present)), present, True, ids)
+    added = _evidence({change.source: change.touched for change in bronze}) if bronze else _none(lake)
+    touched: Rows
+    if all(change.here is not None for change in bronze):
+        touched = lake.once(f"touched {name}", _touched(lake, added).toArrow)
+        recent = lake.once(f"evidence {name}", lambda: _recent_evidence(lake, touched))
+    else:
+        touched = lake.shared(f"touched {name}", lambda: _touched(lake, added))
+        recent = _recent_evidence(lake, touched)
+    return TouchedUsers(touched, recent, False, evaluated(lake, "SELECT userId FROM {touched}", touched=touched))
 
 
 def once_each(lake: Lake, listens: DataFrame, *, greatest: Sequence[str] = ()) -> DataFrame:
@@ -98,17 +114,27 @@ def _shared_if_few(lake: Lake, name: str, build: Callable[[], DataFrame]) -> Dat
     return lake.shared(name, build) if lake.small else build()
 
 
-def _recent_evidence(lake: Lake, touched: DataFrame) -> DataFrame:
-    # What a status change shows holds from a millisecond after it.
-    since = touched.agg(F.date_format(F.min("since") - F.expr("INTERVAL 1 MILLISECOND"), _INSTANT)).first()
-    if since is None or since[0] is None:
+def _touched(lake: Lake, evidence: DataFrame) -> DataFrame:
+    return lake.frame(evaluated(lake, users.TOUCHED_USERS, evidence=evidence))
+
+
+def _recent_evidence(lake: Lake, touched: Rows) -> Rows:
+    """All evidence of the touched users since the earliest of the new; here, if its events are few."""
+    first = evaluated(lake, "SELECT min(since) AS since FROM {touched}", touched=touched)
+    [earliest] = fetched(first)["since"].to_pylist()
+    if earliest is None:
         return _none(lake)
+    # What a status change shows holds from a millisecond after it.
+    since = Moments.since("timestamp", earliest - timedelta(milliseconds=1))
+    ids = evaluated(lake, "SELECT userId FROM {touched}", touched=touched)
+    newest = {table: delta.greatest(lake.open(table), "timestamp") for table in ALL_BRONZE}
     recent = {
-        table: lake.read(table).where(f"`timestamp` >= TIMESTAMP '{since[0]}'")
+        table: keyed(lake, table, ids, since, columns=users.EVIDENCE)
         for table in ALL_BRONZE
-        if delta.greatest(lake.open(table), "timestamp") is not None
+        if newest[table] is not None and newest[table] >= since.first
     }
-    return _evidence(recent).join(F.broadcast(touched.select("userId")), "userId", "left_semi")
+    evidence = _evidence({table: lake.frame(rows) for table, rows in recent.items()})
+    return evidence if any(isinstance(rows, DataFrame) for rows in recent.values()) else evidence.toArrow()
 
 
 def _evidence_of(lake: Lake, ids: DataFrame) -> DataFrame:

@@ -18,7 +18,7 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.query import MOST_ROWS_READ_AT_ONCE, summarized
+from music_lakehouse.lakehouse.query import MOST_ROWS_READ_AT_ONCE, evaluated
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
@@ -32,7 +32,7 @@ DAILY = {
 
 def summarize_days(lake: Lake, table: Table, days: Days) -> Written:
     """Make a summary by day equal to what wide_streams says of these days (of `date_part`)."""
-    summary = summarized(lake, DAILY[table], where=days.predicate(quote=""), streams=WIDE_STREAMS)
+    summary = evaluated(lake, DAILY[table], where=days.predicate(quote=""), streams=WIDE_STREAMS)
     return make_equal(lake, table, summary, within=days, delete=True)
 
 
@@ -42,8 +42,8 @@ def _daily(table: Table) -> Step:
     def update(lake: Lake, changes: Changes) -> Written:
         change = changes.get(WIDE_STREAMS)
         if change is None or change.full:
-            return make_equal(lake, table, summarized(lake, DAILY[table], streams=WIDE_STREAMS), delete=True)
-        return summarize_days(lake, table, Days.of("date_part", days_of(change.rows, "date_part")))
+            return make_equal(lake, table, evaluated(lake, DAILY[table], streams=WIDE_STREAMS), delete=True)
+        return summarize_days(lake, table, Days.of("date_part", days_of(change.found, "date_part")))
 
     return Step(table, (WIDE_STREAMS,), update)
 
@@ -51,7 +51,7 @@ def _daily(table: Table) -> Step:
 def _update_artist_popularity(lake: Lake, changes: Changes) -> Written:
     change = changes.get(WIDE_STREAMS)
     if change is None or change.full or lake.rows(WIDE_STREAMS) <= MOST_ROWS_READ_AT_ONCE:
-        desired = summarized(lake, summaries.ARTIST_POPULARITY, streams=WIDE_STREAMS)
+        desired = evaluated(lake, summaries.ARTIST_POPULARITY, streams=WIDE_STREAMS)
         return make_equal(lake, ARTIST_POPULARITY, desired, delete=True)
     touched = F.broadcast(change.rows.select("artistName").distinct())
     streams = lake.read(WIDE_STREAMS).join(touched, "artistName", "left_semi")
@@ -63,8 +63,7 @@ def _update_artist_popularity(lake: Lake, changes: Changes) -> Written:
 def _update_active_users(lake: Lake, changes: Changes) -> Written:
     del changes  # whoever is active now: the profiles tell
     newest = max(filter(None, (delta.greatest(lake.open(table), "timestamp") for table in ALL_BRONZE)), default=None)
-    instant = newest.strftime("%Y-%m-%d %H:%M:%S.%fZ") if newest else None
-    active = summaries.active_users(lake.read(USER_PROFILES), lake.read(USER_SESSIONS), instant)
+    active = evaluated(lake, summaries.active_users(newest), profiles=USER_PROFILES, sessions=USER_SESSIONS)
     return make_equal(lake, ACTIVE_USERS, active, delete=True)
 
 

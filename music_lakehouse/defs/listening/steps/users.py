@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from music_lakehouse.defs.listening.silver_tables import DIM_USERS, USER_PROFILES, USER_SESSIONS
 from music_lakehouse.defs.listening.steps.sources import (
     ALL_BRONZE,
     LISTENS,
     PAGE_VIEWS,
-    new_events,
     once_each,
     touched_users,
 )
@@ -21,8 +17,8 @@ from music_lakehouse.defs.listening.transforms.deliveries import first_deliverie
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.query import evaluated, kept, keyed
 from music_lakehouse.lakehouse.steps import Step
-from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 
 _FILES_OF_A_FULL_LOAD = 8
@@ -30,20 +26,23 @@ _FILES_OF_A_FULL_LOAD = 8
 
 def _update_dim_users(lake: Lake, changes: Changes) -> Written:
     touched = touched_users(lake, changes)
-    known = touched.known(lake.read(DIM_USERS))
-    versions = users.user_versions(touched.users, touched.standing(known), touched.evidence)
+    known = touched.known(lake, DIM_USERS)
+    shown, evidence = lake.frame(touched.users), lake.frame(touched.evidence)
+    versions = users.user_versions(shown, touched.standing(lake, known), evidence)
     return make_equal(lake, DIM_USERS, versions, current=known, delete=True)
 
 
 def _update_user_profiles(lake: Lake, changes: Changes) -> Written:
     touched = touched_users(lake, changes, also=DIM_USERS)
+    shown, evidence = lake.frame(touched.users), lake.frame(touched.evidence)
     renamed = changes.get(DIM_USERS)
     if renamed is not None and not touched.whole:
-        with_renamed = users.with_users(touched.users, renamed.rows)
-        touched = replace(touched, users=with_renamed, ids=with_renamed.select("userId"))
-    known = touched.known(lake.read(USER_PROFILES))
-    current_versions = lake.read(DIM_USERS).where("current_row = 1")
-    desired = users.user_profiles(touched.users, touched.standing(known), touched.evidence, current_versions)
+        shown = users.with_users(shown, renamed.rows)
+        union = "SELECT userId FROM {touched} UNION SELECT userId FROM {renamed}"
+        touched = replace(touched, ids=evaluated(lake, union, touched=touched.users, renamed=renamed.found))
+    known = touched.known(lake, USER_PROFILES)
+    current_versions = lake.frame(touched.known(lake, DIM_USERS)).where("current_row = 1")
+    desired = users.user_profiles(shown, touched.standing(lake, known), evidence, current_versions)
     return make_equal(lake, USER_PROFILES, desired, current=known, delete=True)
 
 
@@ -54,30 +53,24 @@ def _update_user_sessions(lake: Lake, changes: Changes) -> Written:
         # In order of time, so that later changes find the sessions that they touch in few files.
         sessions = users.user_sessions(events).repartitionByRange(_FILES_OF_A_FULL_LOAD, "session_start")
         return make_equal(lake, USER_SESSIONS, sessions, delete=True)
-    new = users.session_events(*(new_events(lake, changes, table) for table in (PAGE_VIEWS, LISTENS)))
-    touched = new.groupBy("userId", "sessionId").agg(
-        F.min("timestamp").alias("first"), F.max("timestamp").alias("last")
+    new = {table: changes.get(table) for table in (PAGE_VIEWS, LISTENS)}
+    page_views, listens = (
+        table.arrow_schema.empty_table() if c is None else c.found_touched for table, c in new.items()
     )
-    touched = touched.persist()
-    keys = F.broadcast(touched.select("userId", "sessionId"))
-    known = lake.read(USER_SESSIONS).join(keys, ["userId", "sessionId"], "left_semi").persist()
-    try:
-        stretches = known.select("session_start", "session_end").union(touched.select("first", "last"))
-        days = Days.of("timestamp", days_of(stretches, "session_start", until="session_end"))
-        page_views, listens = (_on(lake, table, days) for table in (PAGE_VIEWS, LISTENS))
-        listens = listens.join(keys, ["userId", "sessionId"], "left_semi")
-        listens = first_deliveries(listens, greatest=users.GREATEST)
-        page_views = page_views.join(keys, ["userId", "sessionId"], "left_semi")
-        events = users.session_events(page_views, listens)
-        within = days.on("session_start")
-        return make_equal(lake, USER_SESSIONS, users.user_sessions(events), current=known, within=within, delete=True)
-    finally:
-        known.unpersist()
-        touched.unpersist()
-
-
-def _on(lake: Lake, table: Table, days: Days) -> DataFrame:
-    return lake.read(table).where(days.predicate())
+    touched = evaluated(lake, users.TOUCHED_SESSIONS, page_views=page_views, listens=listens)
+    with kept(touched):
+        keys = evaluated(lake, "SELECT userId, sessionId FROM {touched}", touched=touched)
+        known = keyed(lake, USER_SESSIONS, keys)
+        with kept(known):
+            days = days_of(touched, "first", until="last") + days_of(known, "session_start", until="session_end")
+            on_days = Days.of("timestamp", days)
+            page_views, listens = (
+                lake.frame(keyed(lake, table, keys, on_days, columns=users.SESSION_EVENT))
+                for table in (PAGE_VIEWS, LISTENS)
+            )
+            events = users.session_events(page_views, first_deliveries(listens, greatest=users.GREATEST))
+            sessions, within = users.user_sessions(events), on_days.on("session_start")
+            return make_equal(lake, USER_SESSIONS, sessions, current=known, within=within, delete=True)
 
 
 STEPS = (

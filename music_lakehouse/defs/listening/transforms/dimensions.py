@@ -6,6 +6,8 @@ something new: what they name is made distinct first, and cleaned and keyed then
 
 from __future__ import annotations
 
+from typing import Any
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -13,20 +15,43 @@ from music_lakehouse.defs.listening.silver_tables import UNKNOWN_KEY, UNKNOWN_NA
 from music_lakehouse.defs.listening.transforms.listens import hour_key, location_key, song_key
 from music_lakehouse.defs.listening.transforms.text import clean_text, key
 
+SONGS = """
+    SELECT songKey, min(title) AS title, min_by(artistName, title) AS artistName, max(duration) AS duration
+    FROM {told} WHERE songKey IS NOT NULL GROUP BY songKey
+"""
+"""One row a songKey of rows with songKey, title, artistName and duration: the greatest duration, and of names that
+share a key (those with a `|`) the first: its title tells its artist. In words that any SQL engine understands, as those
+below."""
+ARTISTS = "SELECT artistKey, min(artistName) AS name FROM {told} WHERE artistKey IS NOT NULL GROUP BY artistKey"
+"""One row an artist of cleaned listens: artistKey, name."""
+_PARTS = ("city", "stateCode", "zip", "latitude", "longitude")
+PLACES = f"""
+    SELECT locationKey, {", ".join(_PARTS)} FROM (
+        SELECT *, row_number() OVER (
+            PARTITION BY locationKey ORDER BY {", ".join(f"{part} NULLS FIRST" for part in _PARTS)}
+        ) AS place FROM {{told}} WHERE locationKey <> '{UNKNOWN_KEY}'
+    ) AS places WHERE place = 1
+"""
+"""One row a locationKey with its five parts; of names that share a key (those with a `|`) the first."""
+NAMED_PLACES = f"""
+    SELECT p.*, coalesce(s.stateName, '{UNKNOWN_STATE}') AS stateName
+    FROM {{places}} AS p LEFT JOIN {{states}} AS s ON upper(trim(BOTH ' ' FROM p.stateCode)) = s.stateCode
+"""
+"""Rows of dim_location: the places with their states' names, whatever the form in which events send a state."""
+HOURS = "SELECT DISTINCT dateKey FROM {told}"
+"""The hours of cleaned listens."""
+
 
 def songs_of_events(listens: DataFrame) -> DataFrame:
     """One row a song of bronze's listen events: songKey, title, artistName, and the greatest duration seen."""
     told = listens.groupBy("song", "artist").agg(F.max("duration").alias("duration"))
     cleaned = told.select(clean_text("song").alias("title"), clean_text("artist").alias("artistName"), "duration")
-    return one_row_a_song(cleaned.withColumn("songKey", song_key("title", "artistName")).where("songKey IS NOT NULL"))
+    return one_row_a_song(cleaned.withColumn("songKey", song_key("title", "artistName")))
 
 
 def one_row_a_song(told: DataFrame) -> DataFrame:
-    """One row a songKey of rows with songKey, title, artistName and duration: the greatest duration, and of names that
-    share a key (those with a `|`) the first."""
-    names = F.min(F.struct("title", "artistName")).alias("names")
-    songs = told.groupBy("songKey").agg(names, F.max("duration").alias("duration"))
-    return songs.select("songKey", "names.title", "names.artistName", "duration")
+    """`SONGS` of a frame."""
+    return _sql(SONGS, told=told)
 
 
 def songs_of_reference(reference: DataFrame) -> DataFrame:
@@ -93,20 +118,17 @@ def places_of_events(listens: DataFrame) -> DataFrame:
         F.col("longitude").cast("double").alias("longitude"),
     )
     places = parts.withColumn("locationKey", location_key("city", "stateCode", "zip", "latitude", "longitude"))
-    return one_row_a_place(places.where(F.col("locationKey") != UNKNOWN_KEY))
+    return one_row_a_place(places)
 
 
 def one_row_a_place(places: DataFrame) -> DataFrame:
-    """One row a locationKey with its five parts; of names that share a key (those with a `|`) the first."""
-    parts = F.struct("city", "stateCode", "zip", "latitude", "longitude")
-    return places.groupBy("locationKey").agg(F.min(parts).alias("parts")).select("locationKey", "parts.*")
+    """`PLACES` of a frame."""
+    return _sql(PLACES, told=places)
 
 
 def dim_location(places: DataFrame, states: DataFrame) -> DataFrame:
-    """Rows of dim_location: the places with their states' names."""
-    names = F.broadcast(states.select(F.col("stateCode").alias("_code"), "stateName"))
-    named = places.join(names, state_code("stateCode") == F.col("_code"), "left").drop("_code")
-    return named.withColumn("stateName", F.coalesce("stateName", F.lit(UNKNOWN_STATE)))
+    """`NAMED_PLACES` of frames."""
+    return _sql(NAMED_PLACES, places=places, states=F.broadcast(states))
 
 
 def state_code(sent: str) -> Column:
@@ -116,7 +138,11 @@ def state_code(sent: str) -> Column:
 
 def dim_datetime(listens: DataFrame) -> DataFrame:
     """Rows of dim_datetime: the hours of bronze's listen events."""
-    hours = listens.select(hour_key("timestamp").alias("dateKey")).distinct()
+    return described_hours(listens.select(hour_key("timestamp").alias("dateKey")).distinct())
+
+
+def described_hours(hours: DataFrame) -> DataFrame:
+    """Rows of dim_datetime by their keys."""
     hours = hours.withColumn("date", F.timestamp_seconds("dateKey"))
     return hours.select(
         "dateKey",
@@ -143,6 +169,10 @@ def unknown_member(known: DataFrame, key: str, *names: str) -> DataFrame:
     fields = known.schema.fields
     one_row = known.sparkSession.range(1)
     return one_row.select(*(value(field.name).cast(field.dataType).alias(field.name) for field in fields))
+
+
+def _sql(sql: str, **frames: Any) -> DataFrame:
+    return next(iter(frames.values())).sparkSession.sql(sql, **frames)
 
 
 def _by_song_id() -> Column:

@@ -1,63 +1,43 @@
-"""Facts, and facts joined with their dimensions."""
+"""fact_streams and wide_streams (`cleaned_listens` and their joins), in words that any SQL engine understands."""
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+STREAMS = """
+    SELECT * FROM (
+        SELECT *, row_number() OVER (PARTITION BY event_id ORDER BY bronze_id) AS delivery
+        FROM {listens} WHERE userId IS NOT NULL AND songKey IS NOT NULL
+    ) AS deliveries WHERE delivery = 1
+"""
+"""Of cleaned listens those that are facts, with a user, a song and an artist: one row an event, its first delivery."""
 
+FACT_STREAMS = """
+    SELECT s.event_id, u.userKey, s.artistKey, s.songKey, s.dateKey, s.locationKey, s.ts, s.date_part, s.userId,
+           s.sessionId, s.itemInSession, s.duration
+    FROM {streams} AS s LEFT JOIN {users} AS u
+    ON s.userId = u.userId AND s.ts >= u.row_activation_date AND s.ts < u.row_expiration_date
+"""
+"""Rows of fact_streams from `STREAMS` (or facts) and the versions of their users. A stream whose user has no version at
+its time keeps a null userKey."""
 
-def streamable(listens: DataFrame) -> DataFrame:
-    """The cleaned listens that can be facts: with a user, a song and an artist."""
-    return listens.where("userId IS NOT NULL AND songKey IS NOT NULL")
+REKEYED = """
+    SELECT userId, row_activation_date AS since, row_expiration_date AS until
+    FROM {changed} WHERE _change_type IN ('insert', 'delete')
+"""
+"""Where the change feed of dim_users says that another version may hold: userId, `since` and `until` (exclusive).
 
+A version that came or went tells of its own time; one whose end moved does so through the neighbour that took its
+place."""
 
-def fact_streams(streams: DataFrame, users: DataFrame) -> DataFrame:
-    """Rows of fact_streams from `streamable` listens, one an event, (or facts) and the versions of their users.
-
-    A stream whose user has no version at its time keeps a null userKey.
-    """
-    held = users.select("userId", "userKey", "row_activation_date", "row_expiration_date").alias("u")
-    streams = streams.drop("userKey").alias("s")
-    at_the_time = (
-        F.col("s.userId").eqNullSafe(F.col("u.userId"))
-        & (F.col("s.ts") >= F.col("u.row_activation_date"))
-        & (F.col("s.ts") < F.col("u.row_expiration_date"))
-    )
-    return streams.join(held, at_the_time, "left").select("s.*", "u.userKey")
-
-
-def rekeyed_intervals(changed_versions: DataFrame) -> DataFrame:
-    """Where the change feed of dim_users says that another version may hold: userId, `since` and `until` (exclusive).
-
-    A version that came or went tells of its own time; one whose end moved does so through the neighbour that took its
-    place.
-    """
-    return changed_versions.where("_change_type IN ('insert', 'delete')").select(
-        "userId", F.col("row_activation_date").alias("since"), F.col("row_expiration_date").alias("until")
-    )
-
-
-def wide_streams(
-    facts: DataFrame, users: DataFrame, songs: DataFrame, artists: DataFrame, places: DataFrame, hours: DataFrame
-) -> DataFrame:
-    """Rows of wide_streams: the facts joined with the dimension rows that their keys name; no fact is lost or
-    doubled.
-    """
-    return (
-        facts.withColumnRenamed("ts", "timestamp")
-        .join(users.select("userKey", "firstName", "lastName", "gender", "level"), "userKey", "left")
-        .join(
-            songs.select("songKey", F.col("title").alias("songName"), F.col("duration").alias("songDuration")),
-            "songKey",
-            "left",
-        )
-        .join(artists.select("artistKey", F.col("name").alias("artistName")), "artistKey", "left")
-        .join(
-            places.select(
-                "locationKey", "city", F.col("stateCode").alias("state"), "stateName", "latitude", "longitude"
-            ),
-            "locationKey",
-            "left",
-        )
-        .join(hours.select("dateKey", F.col("date").alias("dateHour"), "dayOfMonth", "dayOfWeek"), "dateKey", "left")
-    )
+WIDE_STREAMS = """
+    SELECT f.event_id, f.userKey, f.artistKey, f.songKey, f.dateKey, f.locationKey, f.ts AS timestamp, f.date_part,
+           f.userId, u.firstName, u.lastName, u.gender, u.level, s.title AS songName, s.duration AS songDuration,
+           a.name AS artistName, p.city, p.stateCode AS state, p.stateName, p.latitude, p.longitude, h.date AS dateHour,
+           h.dayOfMonth, h.dayOfWeek
+    FROM {facts} AS f
+    LEFT JOIN {users} AS u ON f.userKey = u.userKey
+    LEFT JOIN {songs} AS s ON f.songKey = s.songKey
+    LEFT JOIN {artists} AS a ON f.artistKey = a.artistKey
+    LEFT JOIN {places} AS p ON f.locationKey = p.locationKey
+    LEFT JOIN {hours} AS h ON f.dateKey = h.dateKey
+"""
+"""Rows of wide_streams: the facts joined with the dimension rows that their keys name; no fact is lost or doubled."""

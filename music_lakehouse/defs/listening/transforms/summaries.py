@@ -3,11 +3,9 @@ engine understands; and who is active now."""
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from datetime import datetime, timedelta
 
-ACTIVE_MINUTES = 30
-
+ACTIVE_TIME = timedelta(minutes=30)
 
 DAILY_USER_SUMMARY = """
     SELECT date_part, userId, firstName, lastName, level, count(*) AS total_streams,
@@ -26,19 +24,16 @@ ARTIST_POPULARITY = """
 """
 
 
-def active_users(profiles: DataFrame, sessions: DataFrame, newest: object) -> DataFrame:
-    """Rows of active_users: users seen in the 30 minutes up to and including `newest` (a UTC timestamp), with their
-    latest session; one without any session has none, and the profile's level."""
-    since = F.lit(newest).cast("timestamp") - F.expr(f"INTERVAL {ACTIVE_MINUTES} MINUTES")
-    active = profiles.where(F.col("last_seen") >= since).select("userId", F.col("level").alias("profile_level"))
-    latest = (
-        sessions.join(F.broadcast(active), "userId", "left_semi")
-        .groupBy("userId")
-        .agg(F.max(F.struct("session_end", "session_start", "sessionId", "level")).alias("session"))
-    )
-    return active.join(latest, "userId", "left").select(
-        "userId",
-        "session.session_start",
-        "session.session_end",
-        F.coalesce("session.level", "profile_level").alias("level"),
-    )
+def active_users(newest: datetime | None) -> str:
+    """The query of active_users, of `{profiles}` and `{sessions}`: users seen in the 30 minutes up to and including
+    `newest` (nobody where it is None), with their latest session; one without any session has none, and the profile's
+    level."""
+    seen = f"last_seen >= '{(newest - ACTIVE_TIME).isoformat()}'" if newest else "false"
+    return f"""
+        SELECT a.userId, s.session_start, s.session_end, coalesce(s.level, a.level) AS level
+        FROM (SELECT userId, level FROM {{profiles}} WHERE {seen}) AS a LEFT JOIN (
+            SELECT *, row_number() OVER (
+                PARTITION BY userId ORDER BY session_end DESC, session_start DESC, sessionId DESC
+            ) AS place FROM {{sessions}} WHERE userId IN (SELECT userId FROM {{profiles}} WHERE {seen})
+        ) AS s ON a.userId = s.userId AND s.place = 1
+    """

@@ -15,6 +15,13 @@ _CARRIED = dict.fromkeys(("firstName", "lastName", "gender"), UNKNOWN_NAME)
 _TRACKED = ("level", "firstName", "lastName", "gender")
 
 
+EVIDENCE = (
+    *("userId", "timestamp", "itemInSession", "level", "firstName", "lastName", "gender", "registration_time"),
+    *("city", "state"),
+)
+"""The columns of bronze that are evidence."""
+
+
 def evidence(events: DataFrame) -> DataFrame:
     """What the events of one bronze table show of their users.
 
@@ -46,15 +53,13 @@ def evidence_of_status_changes(events: DataFrame) -> DataFrame:
     )
 
 
-def touched_users(new_evidence: DataFrame) -> DataFrame:
-    """One row a user with new evidence: userId, `since` (the earliest of it), and the earliest registration_time, first
-    and last time seen in it."""
-    return new_evidence.groupBy("userId").agg(
-        F.min("at").alias("since"),
-        F.min("registration_time").alias("registration_time"),
-        F.min("seen").alias("first_seen"),
-        F.max("seen").alias("last_seen"),
-    )
+TOUCHED_USERS = """
+    SELECT userId, min(e.at) AS since, min(registration_time) AS registration_time, min(seen) AS first_seen,
+           max(seen) AS last_seen
+    FROM {evidence} AS e GROUP BY userId
+"""
+"""One row a user with new evidence: userId, `since` (the earliest of it), and the earliest registration_time, first and
+last time seen in it. In words that any SQL engine understands, as those below."""
 
 
 def with_users(touched: DataFrame, more: DataFrame) -> DataFrame:
@@ -143,6 +148,10 @@ GREATEST = ("level",)
 """What counts of an event's deliveries, whichever came first."""
 
 
+SESSION_EVENT = ("event_id", "bronze_id", "userId", "sessionId", "itemInSession", "timestamp", "level", "duration")
+"""The columns of bronze that tell of sessions."""
+
+
 def session_events(page_views: DataFrame, listens: DataFrame) -> DataFrame:
     """Page views (one row a delivery) and listens (one row an event, with its GREATEST) of shown users as events of
     sessions."""
@@ -153,6 +162,15 @@ def session_events(page_views: DataFrame, listens: DataFrame) -> DataFrame:
         listens.select(*columns, "duration", F.lit(True).alias("is_listen")),
     ]
     return reduce(DataFrame.unionByName, shown).where("userId IS NOT NULL")
+
+
+TOUCHED_SESSIONS = """
+    SELECT userId, sessionId, min(moment) AS first, max(moment) AS last FROM (
+        SELECT userId, sessionId, timestamp AS moment FROM {page_views}
+        UNION ALL SELECT userId, sessionId, timestamp AS moment FROM {listens}
+    ) AS events WHERE userId IS NOT NULL GROUP BY userId, sessionId
+"""
+"""One row a session of new page views and listens, with the first and last time of them."""
 
 
 def user_sessions(events: DataFrame) -> DataFrame:

@@ -9,6 +9,8 @@ from typing import Any, cast
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.query import query
 from music_lakehouse.lakehouse.tables import Table
 
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=timezone.utc)
@@ -23,6 +25,14 @@ def frame(spark: SparkSession, columns: Table | str, rows: Iterable[Mapping[str,
     """A frame with the table's columns, or those of the DDL; what a row leaves out is null."""
     schema = cast(StructType, StructType.fromDDL(columns.ddl if isinstance(columns, Table) else columns))
     return spark.createDataFrame([tuple(row.get(name) for name in schema.names) for row in rows], schema)
+
+
+def evaluated(spark: SparkSession, sql: str, **frames: DataFrame) -> DataFrame:
+    """What the query gives of the frames, which is the same in Spark and in DuckDB."""
+    found = spark.sql(sql, **cast(Any, frames))
+    here = query(LakePaths("/nowhere"), sql, **cast(Any, {name: rows.toArrow() for name, rows in frames.items()}))
+    assert sorted(map(str, here.to_pylist())) == sorted(map(str, found.toArrow().to_pylist()))
+    return found
 
 
 def rows_of(rows: DataFrame, *order: str) -> list[dict[str, Any]]:

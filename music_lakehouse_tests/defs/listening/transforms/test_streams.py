@@ -17,9 +17,8 @@ from music_lakehouse.defs.listening.silver_tables import (
 )
 from music_lakehouse.defs.listening.tables import BRONZE
 from music_lakehouse.defs.listening.transforms import streams, summaries
-from music_lakehouse.defs.listening.transforms.deliveries import first_deliveries
 from music_lakehouse.defs.listening.transforms.listens import cleaned_listens
-from music_lakehouse_tests.defs.listening.transforms.frames import at, frame, picked, rows_of, values
+from music_lakehouse_tests.defs.listening.transforms.frames import at, evaluated, frame, picked, rows_of, values
 
 pytestmark = pytest.mark.spark
 
@@ -40,7 +39,7 @@ def test_a_stream_is_a_distinct_listen_with_a_user_a_song_and_an_artist(spark: S
         listen("e4", "b5", song=None),
         listen("e5", "b6"),
     ]
-    rows = first_deliveries(streams.streamable(cleaned_listens(frame(spark, BRONZE["listen_events"], listens))))
+    rows = evaluated(spark, streams.STREAMS, listens=cleaned_listens(frame(spark, BRONZE["listen_events"], listens)))
     assert values(rows, ["event_id", "bronze_id", "duration"], "event_id") == [("e1", "b1", 1.0), ("e5", "b6", None)]
 
 
@@ -63,7 +62,7 @@ def test_a_fact_has_the_version_that_held_at_its_time(spark: SparkSession) -> No
         {"event_id": "of nobody", "userId": 9, "ts": at(0)},
     ]
     versions = frame(spark, DIM_USERS, [version(1, 0, 10), version(1, 10, 20), version(2, 0, 20)])
-    rows = streams.fact_streams(frame(spark, FACT_STREAMS, facts), versions)
+    rows = evaluated(spark, streams.FACT_STREAMS, streams=frame(spark, FACT_STREAMS, facts), users=versions)
     assert dict(values(rows, ["event_id", "userKey"])) == {
         "before": None,
         "at the start": "1-0",
@@ -80,7 +79,8 @@ def test_versions_that_came_or_went_tell_where_facts_may_change(spark: SparkSess
         {**version(1, 5, 10), "_change_type": "insert"},
         {**version(2, 3, 4), "_change_type": "delete"},
     ]
-    intervals = streams.rekeyed_intervals(frame(spark, f"{DIM_USERS.ddl}, _change_type STRING", changes))
+    changed = frame(spark, f"{DIM_USERS.ddl}, _change_type STRING", changes)
+    intervals = evaluated(spark, streams.REKEYED, changed=changed)
     assert values(intervals, ["userId", "since", "until"], "userId") == [(1, at(5), at(10)), (2, at(3), at(4))]
 
 
@@ -93,13 +93,15 @@ def test_a_wide_stream_is_its_fact_with_what_its_keys_name(spark: SparkSession) 
     place = {"locationKey": "l", "city": "Oslo", "stateCode": "NY", "stateName": "New York", "zip": "01234",
              "latitude": 59.5, "longitude": 10.75}  # fmt: skip
     hour = {"dateKey": 0, "date": at(0), "hour": 0, "dayOfMonth": 1, "dayOfWeek": 2}
-    wide = streams.wide_streams(
-        frame(spark, FACT_STREAMS, [fact, lost]),
-        frame(spark, DIM_USERS, [user]),
-        frame(spark, DIM_SONGS, [song]),
-        frame(spark, DIM_ARTISTS, [{"artistKey": "a", "name": "Band"}]),
-        frame(spark, DIM_LOCATION, [place]),
-        frame(spark, DIM_DATETIME, [hour]),
+    wide = evaluated(
+        spark,
+        streams.WIDE_STREAMS,
+        facts=frame(spark, FACT_STREAMS, [fact, lost]),
+        users=frame(spark, DIM_USERS, [user]),
+        songs=frame(spark, DIM_SONGS, [song]),
+        artists=frame(spark, DIM_ARTISTS, [{"artistKey": "a", "name": "Band"}]),
+        places=frame(spark, DIM_LOCATION, [place]),
+        hours=frame(spark, DIM_DATETIME, [hour]),
     )
     rows = rows_of(wide.select(*WIDE_STREAMS.column_names), "event_id")
     assert rows[0] == {
@@ -145,19 +147,19 @@ def test_summaries_are_the_group_by_of_wide_streams(spark: SparkSession) -> None
         ],
     )
     by_user = ["date_part", "userId", "total_streams", "unique_songs", "unique_artists"]
-    assert values(spark.sql(summaries.DAILY_USER_SUMMARY, streams=wide), by_user, "date_part", "userId") == [
+    assert values(evaluated(spark, summaries.DAILY_USER_SUMMARY, streams=wide), by_user, "date_part", "userId") == [
         (DAY, 1, 3, 2, 2),
         (DAY, 2, 1, 1, 1),
         (tomorrow, 1, 1, 1, 1),
     ]
     by_place = ["date_part", "city", "state", "total_streams", "unique_users", "unique_songs"]
-    assert values(spark.sql(summaries.DAILY_LOCATION_SUMMARY, streams=wide), by_place, "date_part", "city") == [
+    assert values(evaluated(spark, summaries.DAILY_LOCATION_SUMMARY, streams=wide), by_place, "date_part", "city") == [
         (DAY, None, None, 2, 2, 2),
         (DAY, "Oslo", None, 2, 1, 1),
         (tomorrow, "Oslo", None, 1, 1, 1),
     ]
     by_artist = ["artistName", "total_streams", "unique_users", "unique_songs", "active_days"]
-    assert values(spark.sql(summaries.ARTIST_POPULARITY, streams=wide), by_artist, "artistName") == [
+    assert values(evaluated(spark, summaries.ARTIST_POPULARITY, streams=wide), by_artist, "artistName") == [
         ("Band", 3, 1, 1, 2),
         ("Solo", 2, 2, 2, 1),
     ]
@@ -182,9 +184,9 @@ def test_active_users_are_those_of_the_half_hour_up_to_the_newest_event(spark: S
             {"userId": 2, "sessionId": 3, "session_start": at(-8), "session_end": at(0), "level": "free"},
         ],
     )
-    active = summaries.active_users(profiles, sessions, "2024-01-01 00:30:00.000Z")
+    active = evaluated(spark, summaries.active_users(at(1800)), profiles=profiles, sessions=sessions)
     assert [tuple(row.values()) for row in rows_of(active, "userId")] == [
         (1, at(-9), at(0), "paid"),
         (3, None, None, "paid"),
     ]
-    assert rows_of(summaries.active_users(profiles, sessions, None)) == []
+    assert rows_of(evaluated(spark, summaries.active_users(None), profiles=profiles, sessions=sessions)) == []

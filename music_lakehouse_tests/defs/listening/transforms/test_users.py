@@ -11,7 +11,7 @@ from music_lakehouse.defs.listening.silver_tables import DIM_USERS, USER_PROFILE
 from music_lakehouse.defs.listening.tables import BRONZE
 from music_lakehouse.defs.listening.transforms import users
 from music_lakehouse.defs.listening.transforms.deliveries import first_deliveries
-from music_lakehouse_tests.defs.listening.transforms.frames import NEW_YEAR, at, frame, picked, rows_of
+from music_lakehouse_tests.defs.listening.transforms.frames import NEW_YEAR, at, evaluated, frame, picked, rows_of
 from music_lakehouse_tests.oracle.users import Evidence, user_key, versions
 from music_lakehouse_tests.oracle.values import END_OF_TIME, key
 
@@ -144,7 +144,7 @@ LOADS = max(map(len, STORIES.values()))
 
 def load(spark: SparkSession, table: Rows, before: Rows, new: Rows) -> Rows:
     """dim_users after a load of new evidence, from what it was."""
-    touched = users.touched_users(frame(spark, EVIDENCE, new))
+    touched = evaluated(spark, users.TOUCHED_USERS, evidence=frame(spark, EVIDENCE, new))
     ids = {row["userId"] for row in new}
     known = frame(spark, DIM_USERS, [row for row in table if row["userId"] in ids])
     told = users.user_versions(touched, known, frame(spark, EVIDENCE, [*before, *new]))
@@ -263,7 +263,7 @@ def test_a_profile_is_as_of_the_newest_evidence(spark: SparkSession) -> None:
         {"userId": 2, "city": "Oslo", "first_seen": at(5), "last_seen": at(5)},
     ]
     profiles = users.user_profiles(
-        users.touched_users(frame(spark, EVIDENCE, new)),
+        evaluated(spark, users.TOUCHED_USERS, evidence=frame(spark, EVIDENCE, new)),
         frame(spark, USER_PROFILES, known),
         frame(spark, EVIDENCE, [*old, *new]),
         frame(spark, DIM_USERS, current),
