@@ -135,14 +135,14 @@ def side_by_side(
 
 
 def note(error: BaseException, table: str) -> None:
-    """Note with the error which table (`layer.table`) it came with; Python shows notes below the error's text."""
-    # Python 3.10 has no `add_note`.
-    error.__notes__ = [*noted(error), table]  # type: ignore[attr-defined,unused-ignore]
+    """Note with the error which table (`layer.table`) it came with."""
+    # Not as one of Python's notes: those become lines of the error's text, where Dagster shows it.
+    vars(error)["tables_noted"] = [*noted(error), table]
 
 
 def noted(error: BaseException) -> list[str]:
     """The tables that were noted with the error."""
-    return list(getattr(error, "__notes__", ()))
+    return list(vars(error).get("tables_noted", ()))
 
 
 def _as_one(context: Context, errors: Sequence[BaseException]) -> BaseException:

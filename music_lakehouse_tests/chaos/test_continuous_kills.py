@@ -61,6 +61,7 @@ def test_killed_at_two_points_the_tables_are_those_of_the_oracle(lab: Lab) -> No
     lab.compare()
 
 
+@pytest.mark.slow
 def test_spark_killed_between_micro_batches_the_run_goes_on_with_another(lab: Lab) -> None:
     lab.send(200, seed=1)
     run = lab.start(fault=Fault("append", "before", "gold.fact_streams", victim="jvm"))

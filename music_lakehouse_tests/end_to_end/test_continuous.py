@@ -185,6 +185,7 @@ def test_without_a_broker_it_fails_and_says_what_to_do(tmp_path: Path) -> None:
     assert "broker start" in error.text
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_for_the_lake_gets_it_and_gives_it_back(continuous: Continuous) -> None:
     lab = continuous.lab
     lab.write_reference()

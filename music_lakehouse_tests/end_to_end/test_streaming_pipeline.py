@@ -142,6 +142,7 @@ def test_a_history_shuffled_doubled_and_cut_into_batches_gives_what_the_oracle_s
     platform.assert_equals_oracle()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_whatever_was_put_back_or_damaged_the_next_run_makes_right(platform: Platform, seed: int) -> None:
     messages = history(seed, 300, dirty=0.3)
