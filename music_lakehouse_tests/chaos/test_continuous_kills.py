@@ -15,7 +15,7 @@ from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse_tests.chaos.lab import Lab, RunningPipeline, kill_at
 from music_lakehouse_tests.chaos.runner import Fault
 
-pytestmark = [pytest.mark.chaos, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
 KILLS = [
     Fault("append", "at_commit", "gold.fact_streams", victim="python"),
@@ -61,7 +61,6 @@ def test_killed_at_two_points_the_tables_are_those_of_the_oracle(lab: Lab) -> No
     lab.compare()
 
 
-@pytest.mark.slow
 def test_spark_killed_between_micro_batches_the_run_goes_on_with_another(lab: Lab) -> None:
     lab.send(200, seed=1)
     run = lab.start(fault=Fault("append", "before", "gold.fact_streams", victim="jvm"))

@@ -155,7 +155,7 @@ def test_a_statement_that_would_never_end_ends_with_its_session(connect_server: 
     session = RemoteSession.of(cast(SparkSession, ConnectSession(connect_server.remote)), connect_server.remote)
     begun = Begun(session)
     begun.start()
-    wait_for_state(session, "OPERATION_STATE_RUNNING")
+    assert begun.at_work.wait(60)
     session.end()
     begun.join(30)
     assert re.search("OPERATION_CANCELED|SESSION_CLOSED", begun.error)
@@ -169,15 +169,16 @@ def test_what_ended_after_its_client_was_killed_does_not_hold_up_the_sessions_en
     session = RemoteSession("127.0.0.1", connect_server.port, str(uuid.uuid4()), "somebody")
     program = f"""
 from pyspark.sql.connect.session import SparkSession
-SparkSession({session._url()!r}).range(4 * 10**8).selectExpr("sum(hash(id))").collect()
+SparkSession({session._url()!r}).range(1).selectExpr("reflect('java.lang.Thread', 'sleep', 8000L)").collect()
 """
     client = subprocess.Popen([sys.executable, "-c", program])
+    watching = attached(session)
     try:
-        wait_for_state(session, "OPERATION_STATE_RUNNING")
+        wait_for_state(watching, "OPERATION_STATE_RUNNING")
     finally:
         client.kill()
         client.wait()
-    wait_for_state(session, "OPERATION_STATE_TERMINATING")
+    wait_for_state(watching, "OPERATION_STATE_TERMINATING")
 
     session.end(seconds=10)
 
@@ -188,21 +189,28 @@ class Begun(threading.Thread):
     def __init__(self, session: RemoteSession) -> None:
         super().__init__(daemon=True)
         self.error = ""
+        self.at_work = threading.Event()
+        """Set once tasks run: before that, Spark would start them all the same, and nothing would end them."""
         self._session = session
 
     def run(self) -> None:
+        spark = attached(self._session)
+        spark.registerProgressHandler(self._see)
         try:
-            attached(self._session).range(10**15).selectExpr("sum(hash(id))").collect()
+            spark.range(10**15).selectExpr("sum(hash(id))").collect()
         except SparkConnectException as error:
             self.error = str(error)
 
+    def _see(self, *, inflight_tasks: int, **_: object) -> None:
+        if inflight_tasks:
+            self.at_work.set()
 
-def wait_for_state(session: RemoteSession, name: str) -> None:
+
+def wait_for_state(watching: Any, name: str) -> None:
     """Until the server says so of something that the session was asked for."""
-    client: Any = attached(session).client
     state = GetStatusResponse.OperationStatus.OperationState.Value(name)
     deadline = time.monotonic() + 60
-    while state not in states(client):
+    while state not in states(watching.client):
         assert time.monotonic() < deadline, f"nothing came to be {name}"
         time.sleep(0.1)
 
@@ -218,7 +226,7 @@ def states(client: Any) -> list[int]:
 
 
 def attached(session: RemoteSession) -> ConnectSession:
-    """A second client of the session."""
+    """A second client of the session, as long as it is held: it is closed with the last name of it."""
     return ConnectSession(session._url())
 
 

@@ -190,6 +190,7 @@ def test_a_run_computes_again_what_it_was_told_to(platform: Platform, spark: Spa
     platform.assert_equals_oracle()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_user_who_is_forgotten_leaves_no_trace_and_what_comes_later_goes_on(
     platform: Platform, spark: SparkSession, seed: int
