@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import date, datetime, timezone
 from pathlib import Path
 
@@ -264,3 +266,17 @@ def test_rows_that_fall_into_a_stretch_of_time_are_found_by_their_day(lake: Lake
     assert found(("a", None, tuesday)) == [1], "the end is exclusive"
     assert found(("a", tuesday, noon), ("b", None, noon), ("c", None, None)) == [2, 3]
     assert found(("a", tuesday, None), ("a", tuesday, noon)) == [2], "each key once"
+
+
+def test_a_process_that_asked_ends_without_a_word() -> None:
+    """Also where something holds the module to the last, as threads do."""
+    program = """
+import ctypes
+from music_lakehouse.lakehouse import query
+with query.connected() as connection:
+    connection.sql("SELECT 1").fetchall()
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(vars(query)))
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(query._database))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
