@@ -195,7 +195,7 @@ class Begun(threading.Thread):
 
     def run(self) -> None:
         spark = attached(self._session)
-        spark.registerProgressHandler(self._see)
+        spark.registerProgressHandler(cast(Any, self._see))
         try:
             spark.range(10**15).selectExpr("sum(hash(id))").collect()
         except SparkConnectException as error:
