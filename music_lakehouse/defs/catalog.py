@@ -31,9 +31,11 @@ LANDED_PIPELINES: Mapping[str, Mapping[str, Table]] = {
 }
 """The tables of the pipelines whose whole source is still there after it was read, by pipeline: they can be removed and
 made anew by themselves."""
+PIPELINES: Mapping[str, Mapping[str, Table]] = {"streaming": LISTENING_TABLES, **LANDED_PIPELINES}
+"""The tables of each pipeline, by pipeline."""
 QUARANTINES: Mapping[str, Table] = {
     pipeline: table
-    for pipeline, tables in {"streaming": LISTENING_TABLES, **LANDED_PIPELINES}.items()
+    for pipeline, tables in PIPELINES.items()
     for table in tables.values()
     if "reasons" in table.column_names
 }

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from music_lakehouse.defs.catalog import TABLES
-from music_lakehouse.defs.catalogue.tables import TABLES as CATALOGUE
-from music_lakehouse.defs.customers.tables import TABLES as CUSTOMERS
-from music_lakehouse.defs.heart_rate.tables import TABLES as HEART_RATE
-from music_lakehouse.defs.listening.catalog import TABLES as LISTENING
+from music_lakehouse.defs.catalog import PIPELINES, TABLES
 from music_lakehouse.lakehouse.tables import Table
 
 PAGE = Path(__file__).parents[2] / "docs" / "lineage.md"
-_PIPELINES: Mapping[str, Mapping[str, Table]] = {
-    "streaming_pipeline": LISTENING,
-    "catalogue_pipeline": CATALOGUE,
-    "customers_pipeline": CUSTOMERS,
-    "heart_rate_pipeline": HEART_RATE,
-}
 _DRAWN_LAYERS = ("silver", "gold")
 
 INTRODUCTION = """\
@@ -33,8 +23,8 @@ the open-source UI draws the lineage of tables, and shows that of columns as tex
 def lineage_page() -> str:
     """The page as Markdown: for each pipeline its tables, then for each table of silver and gold its columns."""
     lines = [INTRODUCTION]
-    for pipeline, tables in _PIPELINES.items():
-        lines.extend([f"## {pipeline}\n", *_drawn(_tables(tables.values()))])
+    for pipeline, tables in PIPELINES.items():
+        lines.extend([f"## {pipeline}_pipeline\n", *_drawn(_tables(tables.values()))])
         for table in tables.values():
             if table.layer in _DRAWN_LAYERS:
                 lines.extend([f"### {table.full_name}\n", *_drawn(_columns(table))])

@@ -135,10 +135,9 @@ def keyed(
     """
     names = list(columns or table.column_names)
     if lake.small and not lake.is_replaced(table) and lake.rows(table) <= MOST_ROWS_READ_AT_ONCE:
-        as_frame = isinstance(keys, DataFrame)
-        found = _keyed_here(lake, table, keys.toArrow() if isinstance(keys, DataFrame) else keys, within, names)
+        found = _keyed_here(lake, table, fetched(keys), within, names)
         if found.num_rows <= MOST_ROWS_AT_ONCE:
-            return lake.frame(found) if as_frame else found
+            return lake.frame(found) if isinstance(keys, DataFrame) else found
     rows = lake.read(table) if within is None else lake.read(table).where(within.predicate())
     keys = lake.frame(keys)
     return rows.join(keys, keys.columns, "left_semi").select(*names)
@@ -183,10 +182,11 @@ def _name(connection: duckdb.DuckDBPyConnection, name: str, lake: LakePaths, tab
     if found is not None and (files is None or not {f.name for f in found.schema().fields} <= {*table.column_names}):
         connection.register(name, delta.dataset(found, uri))
         return
-    declared = connection.from_arrow(table.arrow_schema.empty_table())
+    none = table.arrow_schema.empty_table()
     if not files:
-        connection.register(name, table.arrow_schema.empty_table())
+        connection.register(name, none)
         return
+    declared = connection.from_arrow(none)
     types = dict(zip(declared.columns, map(str, declared.types), strict=True))
     columns = ", ".join(f'CAST("{column}" AS {type_}) AS "{column}"' for column, type_ in types.items())
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)

@@ -20,7 +20,6 @@ from statistics import median, quantiles
 
 import pyarrow as pa
 
-from music_lakehouse.defs.listening.backlogs import find_backlogs, rows_behind_gold
 from music_lakehouse.defs.listening.gold_tables import WIDE_STREAMS
 from music_lakehouse.simulator.config import SimulatorConfig
 from music_lakehouse.simulator.reference import write_reference
@@ -28,6 +27,7 @@ from music_lakehouse.simulator.simulation import simulate
 from music_lakehouse.simulator.sinks import paced, to_kafka
 from music_lakehouse_tests.benchmarks.report import Freshness, freshness_part
 from music_lakehouse_tests.end_to_end.running import Up
+from music_lakehouse_tests.on_the_way import on_the_way
 
 MODES = {"sensor": [], "continuous": ["--continuous"]}
 """Options of `up`, by what the mode is called."""
@@ -47,11 +47,7 @@ def send(up: Up, rate: float, seconds: float) -> datetime:
 
 
 def wait_until_gold_has_all(up: Up) -> None:
-    def has_all() -> bool:
-        backlogs, _ = find_backlogs(up.lake, up.settings)
-        return not any(backlog.unread for backlog in backlogs) and rows_behind_gold(up.lake) == 0
-
-    up.wait_for(has_all, "all events in gold", 300)
+    up.wait_for(lambda: on_the_way(up.lake, up.settings) == 0, "all events in gold", 300)
 
 
 def delays(up: Up, since: datetime, version: int) -> list[float]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -179,7 +180,15 @@ def kill_at(lab: Runs, fault: Fault) -> None:
             time.sleep(0.1)
 
 
-class SourceLab(Runs):
+def wait_for(path: Path, seconds: float) -> None:
+    """Until the file or directory is there."""
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.05)
+
+
+class SourceLab(Runs, ABC):
     """A source of another kind than Kafka, and runs of the pipeline that takes it into a lake of the test's own."""
 
     job_name: ClassVar[str]
@@ -193,13 +202,13 @@ class SourceLab(Runs):
         )
         super().__init__(directory, settings, self.job_name)
 
+    @abstractmethod
     def fill(self, seed: int, *, more: bool = False) -> None:
         """Fill the source; with `more`, add to what it holds, and change it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def compare(self) -> None:
         """Fail unless every table is what the oracle makes of the source."""
-        raise NotImplementedError
 
 
 class CustomersLab(SourceLab):

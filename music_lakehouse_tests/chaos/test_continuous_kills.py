@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from music_lakehouse.defs.listening.backlogs import find_backlogs, rows_behind_gold
 from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse_tests.chaos.lab import Lab, RunningPipeline, kill_at
 from music_lakehouse_tests.chaos.runner import Fault
+from music_lakehouse_tests.on_the_way import on_the_way
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.spark, pytest.mark.kafka, pytest.mark.timeout(1200)]
 
@@ -34,10 +34,7 @@ def lab(tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str) -> Iterator[L
 
 def wait_until_gold_has_all(lab: Lab, run: RunningPipeline, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
-    while True:
-        backlogs, _ = find_backlogs(lab.lake, lab.settings)
-        if not any(backlog.unread for backlog in backlogs) and rows_behind_gold(lab.lake) == 0:
-            return
+    while on_the_way(lab.lake, lab.settings):
         assert run.process.poll() is None, run.result().output
         assert time.monotonic() < deadline, "gold lacks events"
         time.sleep(0.5)

@@ -9,17 +9,10 @@ import psutil
 import pytest
 
 from music_lakehouse.lakehouse.locks import current_holder, lock_file, read_holder
-from music_lakehouse_tests.chaos.lab import Lab
+from music_lakehouse_tests.chaos.lab import Lab, wait_for
 from music_lakehouse_tests.chaos.runner import Fault
 
 pytestmark = [pytest.mark.chaos, pytest.mark.spark, pytest.mark.kafka]
-
-
-def wait_for(path: Path, seconds: float = 180) -> None:
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        time.sleep(0.05)
 
 
 def test_a_second_run_says_who_holds_the_lake_or_waits_until_its_python_and_jvm_have_ended(
@@ -28,7 +21,7 @@ def test_a_second_run_says_who_holds_the_lake_or_waits_until_its_python_and_jvm_
     gate = tmp_path / "gate"
     lab.send(400, seed=1)
     first = lab.start(fault=Fault("ingest_batches", table="raw.page_view_events", victim="nobody", gate=str(gate)))
-    wait_for(gate)
+    wait_for(gate, 180)
     holder = read_holder(lock_file(lab.lake.root))
     assert holder is not None
     python, jvm = (psutil.Process(process.pid) for process in holder.processes)

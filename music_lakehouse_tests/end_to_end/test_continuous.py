@@ -17,13 +17,14 @@ from pyspark.sql import SparkSession
 from music_lakehouse.definitions import build_definitions
 from music_lakehouse.defs.catalog import CHECKS
 from music_lakehouse.defs.failures import step_errors
-from music_lakehouse.defs.listening.backlogs import find_backlogs, rows_behind_gold
+from music_lakehouse.defs.listening.backlogs import rows_behind_gold
 from music_lakehouse.defs.listening.gold_tables import WIDE_STREAMS
 from music_lakehouse.lakehouse.locks import LakeLock, current_holder, lock_file
 from music_lakehouse.lakehouse.stream_figures import STREAMING
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 from music_lakehouse_tests.chaos.lab import Lab
+from music_lakehouse_tests.on_the_way import on_the_way, unread
 from music_lakehouse_tests.oracle.lake import read_table
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.end_to_end, pytest.mark.timeout(600)]
@@ -67,11 +68,10 @@ class Continuous:
     @property
     def unread(self) -> int:
         """Messages that raw lacks."""
-        backlogs, _ = find_backlogs(self.lab.lake, self.lab.settings, timeout_seconds=20)
-        return sum(backlog.unread for backlog in backlogs)
+        return unread(self.lab.lake, self.lab.settings, timeout_seconds=20)
 
     def wait_until_gold_has_all(self) -> None:
-        self.wait(lambda: self.unread == 0 and rows_behind_gold(self.lab.lake) == 0, "all events in gold")
+        self.wait(lambda: on_the_way(self.lab.lake, self.lab.settings, timeout_seconds=20) == 0, "all events in gold")
 
     def runs(self) -> list[dg.DagsterRun]:
         return list(self.instance.get_runs(dg.RunsFilter(job_name="continuous_pipeline")))

@@ -22,7 +22,15 @@ from music_lakehouse.lakehouse.locks import Holder, current_holder, lock_file, r
 from music_lakehouse.lakehouse.remote_spark import RemoteSession
 from music_lakehouse.resources.connect_server import ConnectServer
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
-from music_lakehouse_tests.chaos.lab import CatalogueLab, CustomersLab, HeartRateLab, Lab, RunResult, SourceLab
+from music_lakehouse_tests.chaos.lab import (
+    CatalogueLab,
+    CustomersLab,
+    HeartRateLab,
+    Lab,
+    RunResult,
+    SourceLab,
+    wait_for,
+)
 from music_lakehouse_tests.chaos.runner import Fault
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.end_to_end]
@@ -99,7 +107,7 @@ def test_what_a_killed_run_asked_the_server_for_is_ended_before_the_next_run_wri
     query.option("checkpointLocation", str(tmp_path / "checkpoint")).trigger(processingTime="0 seconds").start(
         str(left)
     )
-    wait_for(left / "_delta_log")
+    wait_for(left / "_delta_log", 120)
     killed.kill()
     assert current_holder(lab.lake.root) is None
 
@@ -180,7 +188,9 @@ SparkSession({session._url()!r}).range(1).selectExpr("reflect('java.lang.Thread'
         client.wait()
     wait_for_state(watching, "OPERATION_STATE_TERMINATING")
 
+    asked = time.monotonic()
     session.end(seconds=10)
+    assert time.monotonic() - asked < 10
 
 
 class Begun(threading.Thread):
@@ -232,14 +242,7 @@ def attached(session: RemoteSession) -> ConnectSession:
 
 def holder_at(lab: Lab, gate: Path) -> Holder:
     """Who holds the lake of a run that waits at the gate."""
-    wait_for(gate)
+    wait_for(gate, 120)
     holder = read_holder(lock_file(lab.lake.root))
     assert holder is not None
     return holder
-
-
-def wait_for(path: Path, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        time.sleep(0.05)

@@ -21,13 +21,13 @@ import psutil
 
 from music_lakehouse.cli.parts import ended_by_ctrl_c
 from music_lakehouse.cli.standing import Looker
-from music_lakehouse.defs.listening.backlogs import find_backlogs, rows_behind_gold
 from music_lakehouse.lakehouse.kafka_access import BROKER_ERRORS
 from music_lakehouse.lakehouse.locks import current_holder, lock_file
 from music_lakehouse.simulator.broker import free_port
 from music_lakehouse.simulator.reference import write_reference
 from music_lakehouse.supervisor.supervisor import Supervisor
 from music_lakehouse_tests.end_to_end.running import Up
+from music_lakehouse_tests.on_the_way import on_the_way
 from music_lakehouse_tests.oracle.compare import assert_lake_equals_oracle
 from music_lakehouse_tests.oracle.messages import Message, messages_from_kafka
 from music_lakehouse_tests.soak import report
@@ -142,9 +142,7 @@ def _drain(up: Up) -> float | None:
     began = time.monotonic()
     while time.monotonic() - began < DRAIN_SECONDS:
         try:
-            backlogs, _ = find_backlogs(up.lake, up.settings)
-            waiting = sum(backlog.unread for backlog in backlogs) + rows_behind_gold(up.lake)
-            if not waiting and current_holder(up.lake.root) is None:
+            if not on_the_way(up.lake, up.settings) and current_holder(up.lake.root) is None:
                 return time.monotonic() - began
         except BROKER_ERRORS as error:
             say(str(error))

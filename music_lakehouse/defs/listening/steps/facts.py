@@ -24,7 +24,7 @@ _STREAM_COLUMNS = ", ".join(name for name in FACT_STREAMS.column_names if name !
 
 def _update_fact_streams(lake: Lake, changes: Changes) -> Written:
     if changes.full:
-        streamable = cleaned_listens(lake.read(LISTENS)).where("userId IS NOT NULL AND songKey IS NOT NULL")
+        streamable = cleaned_listens(lake.read(LISTENS)).where(streams.STREAMABLE)
         desired = evaluated(lake, streams.FACT_STREAMS, streams=once_each(lake, streamable), users=DIM_USERS)
         return make_equal(lake, FACT_STREAMS, desired, delete=True)
     delivered, told, delivered_days = _delivered_streams(lake, changes)

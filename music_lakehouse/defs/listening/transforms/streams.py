@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-STREAMS = """
+STREAMABLE = "userId IS NOT NULL AND songKey IS NOT NULL"
+"""Which cleaned listens can be facts: with a user, a song and an artist."""
+
+STREAMS = f"""
     SELECT * FROM (
         SELECT *, row_number() OVER (PARTITION BY event_id ORDER BY bronze_id) AS delivery
-        FROM {listens} WHERE userId IS NOT NULL AND songKey IS NOT NULL
+        FROM {{listens}} WHERE {STREAMABLE}
     ) AS deliveries WHERE delivery = 1
 """
-"""Of cleaned listens those that are facts, with a user, a song and an artist: one row an event, its first delivery."""
+"""Of cleaned listens those that are facts: one row an event, its first delivery."""
 
 FACT_STREAMS = """
     SELECT s.event_id, u.userKey, s.artistKey, s.songKey, s.dateKey, s.locationKey, s.ts, s.date_part, s.userId,
