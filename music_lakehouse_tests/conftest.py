@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,13 +69,15 @@ def secure_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBr
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL server for the whole test run; whoever stops it starts it again."""
     from music_lakehouse_tests.postgres import Postgres
 
-    server = Postgres(tmp_path_factory.mktemp("postgres"))
-    yield server
-    server.close()
+    # Where root tests, the server runs as another user, whom any pytest that starts meanwhile locks out of tmp_path.
+    with TemporaryDirectory(prefix="music-lakehouse-postgres-", ignore_cleanup_errors=True) as directory:
+        server = Postgres(Path(directory))
+        yield server
+        server.close()
 
 
 @pytest.fixture(scope="session")
