@@ -12,7 +12,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -109,39 +110,64 @@ def measure(events: int, increments: int, ways: list[str], seed: int) -> list[re
     ]
 
 
-def measure_source(source: Source, size: float, increments: int, seed: int) -> report.Loaded:
-    """One full load of a history of this size, and increments after it, in a process of its own."""
-    root = Path(tempfile.mkdtemp(prefix="music-lakehouse-bench-"))
-    settings = Settings(
-        landing_root=root / "landing", catalogue_database_url=SecretStr(f"sqlite:///{root / 'source.db'}")
-    )
-    rows = source.fill(settings, size, seed)
-    print(f"{rows:,} {source.rows} to load; logs in {root}", flush=True)
-    way = Way(
-        source.job,
-        root,
-        {
+@dataclass
+class _History:
+    """A history of a source, and the process that loads it and what is added to it."""
+
+    source: Source
+    settings: Settings
+    rows: int
+    way: Way
+    first: dict[str, Any] = field(default_factory=dict)
+    added: int = 0
+    again: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def filled(cls, source: Source, size: float, seed: int) -> _History:
+        root = Path(tempfile.mkdtemp(prefix="music-lakehouse-bench-"))
+        database = SecretStr(f"sqlite:///{root / 'source.db'}")
+        settings = Settings(landing_root=root / "landing", catalogue_database_url=database)
+        rows = source.fill(settings, size, seed)
+        print(f"{rows:,} {source.rows} to load; logs in {root}", flush=True)
+        environment = {
             "LANDING_ROOT": str(settings.landing_root),
-            "CATALOGUE_DATABASE_URL": settings.catalogue_database_url.get_secret_value(),
-        },
-    )
+            "CATALOGUE_DATABASE_URL": database.get_secret_value(),
+        }
+        return cls(source, settings, rows, Way(source.job, root, environment))
+
+    def grow(self, number: int) -> None:
+        self.added = self.source.add(self.settings, number)
+        self.again.append(self.way.run("again"))
+
+    @property
+    def loaded(self) -> report.Loaded:
+        return report.Loaded(
+            self.source.title,
+            self.source.rows,
+            self.rows,
+            self.first["seconds"],
+            self.added,
+            [m["seconds"] for m in self.again],
+            self.first["steps"],
+            self.again[-1]["steps"],
+        )
+
+
+def measure_source(source: Source, sizes: Sequence[float], increments: int, seed: int) -> list[report.Loaded]:
+    """Full loads of histories of these sizes, each in a process of its own, and increments of one after the other in
+    turn: what else the machine does meanwhile, all meet."""
+    histories = []
     try:
-        first, added, again = way.run("first"), [], []
+        for size in sizes:
+            histories.append(_History.filled(source, size, seed))
+            histories[-1].first = histories[-1].way.run("first")
         for number in range(increments):
-            added.append(source.add(settings, number))
-            again.append(way.run("again"))
+            for history in histories:
+                history.grow(number)
     finally:
-        way.stop()
-    return report.Loaded(
-        source.title,
-        source.rows,
-        rows,
-        first["seconds"],
-        added[-1],
-        [m["seconds"] for m in again],
-        first["steps"],
-        again[-1]["steps"],
-    )
+        for history in histories:
+            history.way.stop()
+    return [history.loaded for history in histories]
 
 
 def _sized(text: str) -> tuple[Source, float]:
@@ -164,9 +190,9 @@ def main() -> None:
     print(f"seed {options.seed}")
     measured = [m for events in options.events for m in measure(events, options.increments, options.ways, options.seed)]
     loaded = [
-        measure_source(source, part, options.increments, options.seed)
+        one
         for source, size in map(_sized, options.sources)
-        for part in (size / 10, size)
+        for one in measure_source(source, (size / 10, size), options.increments, options.seed)
     ]
     fresh = [one for mode in options.modes for one in freshness.measure(mode, freshness.RATES, freshness.SECONDS)]
     report.write(measured, INCREMENT, loaded, fresh, options.json, REPOSITORY / "docs" / "benchmarks.md")

@@ -144,8 +144,8 @@ def sources_part(loaded: list[Loaded]) -> str:
     lines = [
         SOURCES_HEADING,
         f"Written on {datetime.now(timezone.utc):%Y-%m-%d}, on {os.cpu_count()} cores. Two full loads each, the second "
-        "of ten times as many rows, in a new process, Spark's start included; and increments of one size in that "
-        "process: the median of the second half of them.",
+        "of ten times as many rows, in a new process, Spark's start included; and increments of one size in these "
+        "processes, in turn: the median of the second half of them.",
         "",
         "| source | rows | full load | rows a second | increment | rows | beside that after a tenth of the history |",
         "|---|---:|---:|---:|---:|---:|---:|",
