@@ -110,6 +110,12 @@ Sources = tuple[str, ...]
 """Columns that another one's values come from, each as layer.table.column."""
 
 
+def table_and_column(source: str) -> tuple[str, str]:
+    """The table (layer.table) and the column of a source."""
+    table, _, column = source.rpartition(".")
+    return table, column
+
+
 def columns_of(table: Table, *names: str) -> Sources:
     """Columns of a table as sources."""
     return tuple(f"{table.full_name}.{name}" for name in names)
