@@ -18,6 +18,12 @@ Record = Mapping[str, Any]
 VERSIONS_A_FILE = 100
 KEPT_DAYS = 90
 """How long rows are kept that tell of single runs."""
+# Each run makes dozens of versions, of which nobody reads an earlier one, and all that the log has are looked at
+# whenever a table is opened.
+SHORT_HISTORY: dict[str, str | None] = {
+    "delta.logRetentionDuration": "interval 1 hours",
+    "delta.deletedFileRetentionDuration": "interval 1 hours",
+}
 
 
 def read_records(lake: LakePaths, table: Table, *, partition: str | None = None) -> list[dict[str, Any]]:
@@ -84,5 +90,6 @@ def _write(lake: LakePaths, table: Table, rows: Sequence[Record], *, replace: st
         mode=mode,
         predicate=replaced,
         partition_by=list(table.partition_by) or None,
+        configuration=SHORT_HISTORY if found is None else None,
         storage_options=delta.storage_options() if found is None else None,
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -67,3 +69,20 @@ def test_a_table_whose_comments_are_worded_otherwise_by_now_takes_more_records(l
     replace_records(lake, reworded, [note("a", 3)], partition="a")
 
     assert read_records(lake, NOTES) == [note("a", 3)]
+
+
+def test_the_log_has_an_hour_and_all_rows_are_there(lake: LakePaths) -> None:
+    for n in range(110):
+        append_records(lake, NOTES, [note("a", n)])
+    log = Path(lake.path(NOTES), "_delta_log")
+    for file in log.iterdir():
+        os.utime(file, (time.time() - 7200,) * 2)
+    reading = lake.open(NOTES)
+    for n in range(110, 210):
+        append_records(lake, NOTES, [note("a", n)])
+
+    assert len(list(log.glob("*.json"))) < 130
+    assert sorted(row["n"] for row in read_records(lake, NOTES)) == list(range(210))
+    assert reading is not None
+    reading.update_incremental()
+    assert reading.count() == 210, "who opened it long ago comes to the newest version too"

@@ -51,7 +51,8 @@ def maintain_tables(context: dg.OpExecutionContext, config: MaintenanceConfig, l
         retention = timedelta(days=config.retention_days) + LONGEST_COMMIT
         for name, uri in tables.items():
             try:
-                upkeep = keep_up(uri, retention=retention, waits_for=behind.get(name, ()))
+                own = name.startswith(f"{BOOKKEEPING}.")
+                upkeep = keep_up(uri, retention=None if own else retention, waits_for=behind.get(name, ()))
             except Exception as error:
                 errors.append(f"{name}: {explained(error, lake_root=lakehouse.root, brokers='') or error}")
                 continue
