@@ -115,7 +115,7 @@ def test_runs_that_ended_two_weeks_ago_are_removed(lake: LakePaths, instance: dg
             ended[days] = nothing.execute_in_process(instance=instance).run_id
     result = run(lake, instance)
 
-    assert summary(result, "remove_old_runs") == {"runs_removed": 1}
+    assert summary(result, "remove_old_runs") == {"runs_removed": 1, "events_removed": 0}
     assert {run.run_id for run in instance.get_runs()} == {ended[13], result.run_id}
 
 
