@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from music_lakehouse.lakehouse import records
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.query import query
 from music_lakehouse.lakehouse.records import append_records, read_records, replace_records
 from music_lakehouse.lakehouse.tables import Column, Table
 
@@ -86,3 +88,29 @@ def test_the_log_has_an_hour_and_all_rows_are_there(lake: LakePaths) -> None:
     assert reading is not None
     reading.update_incremental()
     assert reading.count() == 210, "who opened it long ago comes to the newest version too"
+
+
+def test_a_table_that_is_there_stays_partitioned_as_it_is(lake: LakePaths) -> None:
+    append_records(lake, replace(NOTES, partition_by=()), [note("a", 1)])
+    append_records(lake, NOTES, [note("b", 2)])
+
+    assert query(lake, "SELECT n, topic FROM {notes} ORDER BY n", notes=NOTES).to_pylist() == [
+        {"n": 1, "topic": "a"},
+        {"n": 2, "topic": "b"},
+    ]
+
+
+def test_small_files_are_made_one_and_what_is_large_is_not_written_again(
+    lake: LakePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_records(lake, NOTES, [note("a", n) for n in range(5000)])
+    (large,) = Path(lake.path(NOTES)).glob("*/*.parquet")
+    monkeypatch.setattr(records, "VERSIONS_A_FILE", 5)
+    monkeypatch.setattr(records, "FILE_BYTES", large.stat().st_size - 1)
+    for n in range(5):
+        append_records(lake, NOTES, [note("a", n)])
+
+    notes = lake.open(NOTES)
+    assert notes is not None
+    files = [Path(file).name for file in notes.file_uris()]
+    assert (len(files), large.name in files, notes.count()) == (2, True, 5005)
