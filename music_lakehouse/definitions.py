@@ -23,7 +23,7 @@ from music_lakehouse.defs.listening.report import hourly_listening_report, liste
 from music_lakehouse.defs.listening.schedules import reference_files_schedule
 from music_lakehouse.defs.listening.sensors import kafka_observation_sensor, kafka_sensor
 from music_lakehouse.defs.maintenance.jobs import table_maintenance
-from music_lakehouse.defs.maintenance.schedules import weekly_maintenance
+from music_lakehouse.defs.maintenance.schedules import daily_maintenance
 from music_lakehouse.resources.build import build_resources
 from music_lakehouse.settings import Settings
 
@@ -51,7 +51,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             hourly_listening_report,
             catalogue_schedule,
             catalogue_key_scan_schedule,
-            weekly_maintenance,
+            daily_maintenance,
         ],
         sensors=[
             kafka_sensor,

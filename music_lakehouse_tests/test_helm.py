@@ -96,9 +96,9 @@ def test_every_variable_is_a_setting_and_no_secret_is_written_down() -> None:
 
 
 def test_the_code_location_starts_by_options_that_exist() -> None:
-    command = [str(Path(sys.executable).with_name("dagster")), "code-server", "start", "--help"]
+    command = [str(Path(sys.executable).with_name("dagster")), "api", "grpc", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    options = [argument for argument in CODE["codeServerArgs"] if argument.startswith("-")]
+    options = [argument for argument in CODE["dagsterApiGrpcArgs"] if argument.startswith("-")]
     assert options
     assert [option for option in options if option not in shown] == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import urllib.request
@@ -59,8 +60,12 @@ def own_broker(settings: Settings) -> Broker | None:
     return None if port is None or is_listening(port) else Broker(settings)
 
 
-def dagster(port: int, *, log: Path | None = None, spark_remote: str | None = None) -> Program:
-    """Dagster's webserver, daemon and code server; its runs on that Spark Connect server, or as the settings say."""
+def dagster(port: int, *, log: Path | None = None, spark_remote: str | None = None, watched: bool = False) -> Program:
+    """Dagster's webserver, daemon and code server; its runs on that Spark Connect server, or as the settings say.
+
+    Where it is `watched`, it isn't well while it can't load our definitions. Dagster itself looks after the code server
+    that it starts, but not after that one's child, which loads them: where that was killed, nothing is run any more.
+    """
     command = [sys.executable, "-m", "dagster", "dev", "-m", "music_lakehouse.definitions"]
     return Program(
         DAGSTER,
@@ -70,6 +75,7 @@ def dagster(port: int, *, log: Path | None = None, spark_remote: str | None = No
         environment=environment({"SPARK_REMOTE": spark_remote} if spark_remote else {}),
         stop_signal=signal.SIGINT,
         stop_seconds=STOP_SECONDS,
+        well=(lambda: _has_definitions(f"http://{HOST}:{port}/graphql")) if watched else None,
     )
 
 
@@ -125,6 +131,19 @@ def ended_by_ctrl_c() -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def _has_definitions(url: str) -> bool:
+    """Whether Dagster's webserver doesn't say that code can't be loaded. One that ended ends all of Dagster with it."""
+    query = "{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } } }"
+    question = urllib.request.Request(
+        url, json.dumps({"query": query}).encode(), headers={"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(question, timeout=10) as answer:
+            return "PythonError" not in answer.read().decode()
+    except (URLError, OSError):
+        return False
 
 
 def _answers(url: str) -> bool:

@@ -63,7 +63,7 @@ def up(
         remote = places[spark.name] = spark.remote
     else:
         places["Spark"] = "{}:{}".format(*endpoint(remote))
-    parts.append(platform.dagster(port, log=logs / "dagster.log", spark_remote=remote))
+    parts.append(platform.dagster(port, log=logs / "dagster.log", spark_remote=remote, watched=True))
     places[platform.DAGSTER] = f"http://{platform.HOST}:{port}"
     if continuous:
         parts.append(platform.continuous(log=logs / "continuous.log", spark_remote=remote))

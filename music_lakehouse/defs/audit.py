@@ -7,11 +7,19 @@ import dagster as dg
 from music_lakehouse.defs.catalog import CHECKS, find_table
 from music_lakehouse.defs.shell import asset_key, check_result
 from music_lakehouse.lakehouse.checks import evaluate
+from music_lakehouse.lakehouse.lake import Snapshot
+from music_lakehouse.lakehouse.locks import LakeLock
 from music_lakehouse.resources.lakehouse import LakehouseResource
 
 AUDIT_PREFIX = "audit_"
+# Longer than a run of the pipelines takes, but for a full load.
+LOCK_WAIT_SECONDS = 900.0
 
 _AUDITED = {table: [check for check in checks if check.error] for table, checks in CHECKS.items()}
+_READ = {
+    *_AUDITED,
+    *(find_table(name) for checks in _AUDITED.values() for check in checks for name in check.tables | check.counted),
+}
 
 
 @dg.multi_asset_check(
@@ -24,14 +32,20 @@ _AUDITED = {table: [check for check in checks if check.error] for table, checks 
     can_subset=True,
 )
 def whole_tables(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
-    """The laws over everything, rather than over what one run touched. Fails where one is broken."""
+    """The laws over everything, rather than over what one run touched. Fails where one is broken.
+
+    They speak of several tables, which agree between two runs only: all are read as they are then. Waits for the run
+    that holds the lake, and holds up the next one for no longer than it takes to open the tables.
+    """
+    with LakeLock(lakehouse.root).held(context.run.run_id, wait_seconds=LOCK_WAIT_SECONDS):
+        lake = Snapshot(lakehouse.root, _READ)
     broken = []
     for table, all_checks in _AUDITED.items():
         names = {key.name for key in context.selected_asset_check_keys if key.asset_key == asset_key(table)}
         checks = [check for check in all_checks if f"{AUDIT_PREFIX}{check.name}" in names]
-        if checks and lakehouse.paths.state(table) is None:
+        if checks and lake.state(table) is None:
             context.log.warning(f"{table.full_name} does not exist yet: run its pipeline first")
-        for outcome in evaluate(lakehouse.paths, table, checks, since=None, find_table=find_table):
+        for outcome in evaluate(lake, table, checks, since=None, find_table=find_table):
             yield check_result(table, outcome, prefix=AUDIT_PREFIX)
             if not outcome.passed:
                 broken.append(outcome.told(table))

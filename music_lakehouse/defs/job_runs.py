@@ -16,6 +16,8 @@ from music_lakehouse.lakehouse import locks
 RUNS_LOOKED_AT = 8
 # After these, running again over the same input changes nothing.
 LASTING_ERRORS = {"DagsterAssetCheckFailedError", "ExpectationFailedError"}
+# Spark's process was killed, and not the run's.
+KILLED_ERRORS = {"SparkLostError"}
 OPEN = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -91,15 +93,14 @@ def request_run(instance: dg.DagsterInstance, job: str, tags: Mapping[str, str])
 
 def _ended(instance: dg.DagsterInstance, record: dg.RunRecord) -> EndedRun:
     run = record.dagster_run
+    failed = run.status is dg.DagsterRunStatus.FAILURE
+    errors = {error.class_name for error in step_errors(instance, run.run_id)} if failed else set()
     return EndedRun(
         run.run_id,
         succeeded=run.status is dg.DagsterRunStatus.SUCCESS,
         ended=record.end_time or record.create_timestamp.timestamp(),
         tags=run.tags,
-        lasting=run.status is dg.DagsterRunStatus.FAILURE and _failed_by_a_rule(instance, run.run_id),
+        lasting=bool(errors) and errors <= LASTING_ERRORS,
+        # Of a run that is no more there is no error at all.
+        killed=failed and errors <= KILLED_ERRORS,
     )
-
-
-def _failed_by_a_rule(instance: dg.DagsterInstance, run_id: str) -> bool:
-    errors = step_errors(instance, run_id)
-    return bool(errors) and all(error.class_name in LASTING_ERRORS for error in errors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from music_lakehouse.lakehouse.tables import Table
+from music_lakehouse.lakehouse.tables import Table, table_and_column
 
 
 def of(table: Table) -> dg.TableColumnLineage | None:
@@ -14,5 +14,5 @@ def of(table: Table) -> dg.TableColumnLineage | None:
 
 
 def _dep(source: str) -> dg.TableColumnDep:
-    layer, name, column = source.split(".")
-    return dg.TableColumnDep(asset_key=dg.AssetKey([layer, name]), column_name=column)
+    table, column = table_and_column(source)
+    return dg.TableColumnDep(asset_key=dg.AssetKey(table.split(".")), column_name=column)

@@ -13,18 +13,21 @@ from itertools import takewhile
 GRACE_SECONDS = 120.0
 FIRST_WAIT_SECONDS = 30.0
 LONGEST_WAIT_SECONDS = 900.0
+# What was killed says nothing of what waits; but what is killed each time, for want of memory, isn't tried without end.
+LONGEST_WAIT_AFTER_A_KILL_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class EndedRun:
     """A run of the whole pipeline that has ended, at `ended` (epoch seconds). `lasting` where it failed by a rule, so
-    that running again over the same messages changes nothing."""
+    that running again over the same messages changes nothing; `killed` where it didn't fail by itself."""
 
     run_id: str
     succeeded: bool
     ended: float
     tags: Mapping[str, str] = field(default_factory=dict)
     lasting: bool = False
+    killed: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def decide_run(
     what the run is asked to take; `ended` has the newest first; `what` comes in, into `first_layer`.
 
     Due is what waits, and what a failed run may have left behind the first layer. After runs that failed, or that left
-    the same waiting, the next one waits: 30 seconds, doubled each time, 15 minutes at most.
+    the same waiting, the next one waits: 30 seconds, doubled each time, 15 minutes at most, two after a kill.
     """
     if not waiting:
         if not ended or ended[0].succeeded:
@@ -115,7 +118,8 @@ def decide_run(
         waiting = f"run {ended[0].run_id} failed and may have left {what} behind {first_layer}"
     futile = len(list(takewhile(lambda run: not run.succeeded or _has(run, tags), ended)))
     if futile:
-        wait = min(FIRST_WAIT_SECONDS * 2 ** (futile - 1), LONGEST_WAIT_SECONDS)
+        longest = LONGEST_WAIT_AFTER_A_KILL_SECONDS if ended[0].killed else LONGEST_WAIT_SECONDS
+        wait = min(FIRST_WAIT_SECONDS * 2 ** (futile - 1), longest)
         left = ended[0].ended + wait - now
         if left > 0:
             return NotDue(f"{waiting}; attempt {futile + 1} in {left:.0f} s")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from music_lakehouse.defs.catalog import PIPELINES, TABLES
-from music_lakehouse.lakehouse.tables import Table
+from music_lakehouse.lakehouse.tables import Table, table_and_column
 
 PAGE = Path(__file__).parents[2] / "docs" / "lineage.md"
 _DRAWN_LAYERS = ("silver", "gold")
@@ -34,7 +34,7 @@ def lineage_page() -> str:
 def _tables(tables: Iterable[Table]) -> Iterator[str]:
     """An edge from each table to each that has columns of it."""
     for table in tables:
-        sources = dict.fromkeys(_of(source) for column in table.columns for source in column.sources)
+        sources = dict.fromkeys(table_and_column(source)[0] for column in table.columns for source in column.sources)
         for source in sources:
             if source in TABLES and source != table.full_name:
                 yield f"{source} --> {table.full_name}"
@@ -48,7 +48,7 @@ def _columns(table: Table) -> Iterator[str]:
     fed: dict[str, dict[str, list[int]]] = {}
     for number, sources in enumerate(targets):
         for source in sources:
-            of, _, name = source.rpartition(".")
+            of, name = table_and_column(source)
             fed.setdefault(name, {}).setdefault(of, []).append(number)
     boxes: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for name, tables in fed.items():
@@ -75,8 +75,3 @@ def _drawn(lines: Iterable[str]) -> list[str]:
 
 def _listed(names: Iterable[str]) -> str:
     return '"' + "<br>".join(names) + '"'
-
-
-def _of(column: str) -> str:
-    """The table of a column's full name."""
-    return column.rpartition(".")[0]

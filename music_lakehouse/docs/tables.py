@@ -11,7 +11,7 @@ from music_lakehouse.lakehouse.expectations import EXPECTATIONS
 from music_lakehouse.lakehouse.file_ledger import FILES
 from music_lakehouse.lakehouse.kafka_positions import ACCEPTED_LOSS, ERASED, KAFKA_POSITIONS
 from music_lakehouse.lakehouse.stream_figures import STREAMING
-from music_lakehouse.lakehouse.tables import Column, Table
+from music_lakehouse.lakehouse.tables import Column, Table, table_and_column
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 BOOKKEEPING = (KAFKA_POSITIONS, ACCEPTED_LOSS, ERASED, FILES, POSITIONS, EXPECTATIONS, STREAMING)
@@ -94,7 +94,7 @@ def _sources(column: Column) -> str:
         return _names(column.sources)
     tables: dict[str, list[str]] = {}
     for source in column.sources:
-        of, _, name = source.rpartition(".")
+        of, name = table_and_column(source)
         tables.setdefault(of, []).append(name)
     same = len({tuple(names) for names in tables.values()}) == 1
     columns = next(iter(tables.values()))

@@ -136,6 +136,8 @@ EXPECTATIONS = Table(
         Column("evaluated_at", "TIMESTAMP", "when, UTC"),
     ),
     key=("run_id", "table", "rule"),
+    # A check that goes by its table's history reads nothing of others.
+    partition_by=("table",),
 )
 
 

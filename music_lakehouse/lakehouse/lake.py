@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from threading import RLock
 from typing import Any, TypeAlias
 
@@ -78,6 +78,21 @@ class LakePaths:
         """Rows of the table's newest version, from the log's statistics; 0 where there is no table."""
         found = self.open(table)
         return 0 if found is None else int(found.count())
+
+
+@dataclass(eq=False)
+class Snapshot(LakePaths):
+    """The lake for light reads, each of these tables at the version that it had when this was made, whatever is written
+    afterwards. What is compared across tables has to be made while the lake's lock is held: between two runs."""
+
+    tables: InitVar[Iterable[Table]]
+    _opened: dict[Table, DeltaTable | None] = field(init=False, repr=False)
+
+    def __post_init__(self, tables: Iterable[Table]) -> None:
+        self._opened = {table: delta.open_table(self.path(table)) for table in tables}
+
+    def open(self, table: Table) -> DeltaTable | None:
+        return self._opened[table]
 
 
 @dataclass(eq=False)

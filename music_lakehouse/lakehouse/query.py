@@ -178,6 +178,8 @@ def _name(connection: duckdb.DuckDBPyConnection, name: str, lake: LakePaths, tab
     """Makes the table's rows known under the name. DuckDB reads files itself where it can, in a third of the time that
     they take through Arrow: not where columns were added to the table, which only some files have."""
     found, uri = lake.open(table), lake.path(table)
+    # A table that is there may be partitioned otherwise than its declaration says by now.
+    partitioned_by = [] if found is None else found.metadata().partition_columns
     files = [] if found is None else delta.local_files(found, uri)
     if found is not None and (files is None or not {f.name for f in found.schema().fields} <= {*table.column_names}):
         connection.register(name, delta.dataset(found, uri))
@@ -190,6 +192,6 @@ def _name(connection: duckdb.DuckDBPyConnection, name: str, lake: LakePaths, tab
     types = dict(zip(declared.columns, map(str, declared.types), strict=True))
     columns = ", ".join(f'CAST("{column}" AS {type_}) AS "{column}"' for column, type_ in types.items())
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    partitions = ", ".join(f"'{column}': {types[column]}" for column in table.partition_by)
+    partitions = ", ".join(f"'{column}': {types[column]}" for column in partitioned_by)
     hive = f", hive_partitioning = true, hive_types = {{{partitions}}}" if partitions else ""
     connection.execute(f"CREATE TEMP VIEW {name} AS SELECT {columns} FROM read_parquet([{listed}]{hive})")

@@ -16,8 +16,16 @@ from music_lakehouse.lakehouse.tables import Table
 
 Record = Mapping[str, Any]
 VERSIONS_A_FILE = 100
+# What is larger isn't written again when small files are made one, however long the history is.
+FILE_BYTES = 2**19
 KEPT_DAYS = 90
 """How long rows are kept that tell of single runs."""
+# Each run makes dozens of versions, of which nobody reads an earlier one, and all that the log has are looked at
+# whenever a table is opened.
+SHORT_HISTORY: dict[str, str | None] = {
+    "delta.logRetentionDuration": "interval 1 hours",
+    "delta.deletedFileRetentionDuration": "interval 1 hours",
+}
 
 
 def read_records(lake: LakePaths, table: Table, *, partition: str | None = None) -> list[dict[str, Any]]:
@@ -45,7 +53,7 @@ def append_records(lake: LakePaths, table: Table, rows: Sequence[Record]) -> Non
         _write(lake, table, rows)
         written = lake.open(table)
         if written is not None and written.version() % VERSIONS_A_FILE == 0:
-            written.optimize.compact()
+            written.optimize.compact(target_size=FILE_BYTES)
 
 
 def replace_records(lake: LakePaths, table: Table, rows: Sequence[Record], *, partition: str) -> None:
@@ -83,6 +91,7 @@ def _write(lake: LakePaths, table: Table, rows: Sequence[Record], *, replace: st
         records if found is None else delta.uncommented(records),
         mode=mode,
         predicate=replaced,
-        partition_by=list(table.partition_by) or None,
+        partition_by=list(table.partition_by if found is None else found.metadata().partition_columns) or None,
+        configuration=SHORT_HISTORY if found is None else None,
         storage_options=delta.storage_options() if found is None else None,
     )

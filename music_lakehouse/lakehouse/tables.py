@@ -27,6 +27,9 @@ ARROW_TYPES = {
 
 _ORDERED = ("TIMESTAMP", "DATE", "BIGINT", "INT")
 CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
+# Maintenance leaves the files of seven and a half days: of versions before that the log is of no use, and all that it
+# has is looked at whenever a table is opened.
+LOG = {"delta.logRetentionDuration": "interval 8 days", "delta.checkpointInterval": "50"}
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Table:
     def all_properties(self) -> dict[str, str]:
         """The Delta table properties with which the table is created."""
         pii = {"contains_pii": "true"} if self.contains_pii else {}
-        return {**CHANGE_FEED, "delta.checkpointInterval": "50", **self._statistics, **pii, **self.properties}
+        return {**CHANGE_FEED, **LOG, **self._statistics, **pii, **self.properties}
 
     @property
     def _statistics(self) -> dict[str, str]:
@@ -108,6 +111,12 @@ class Table:
 
 Sources = tuple[str, ...]
 """Columns that another one's values come from, each as layer.table.column."""
+
+
+def table_and_column(source: str) -> tuple[str, str]:
+    """The table (layer.table) and the column of a source."""
+    table, _, column = source.rpartition(".")
+    return table, column
 
 
 def columns_of(table: Table, *names: str) -> Sources:

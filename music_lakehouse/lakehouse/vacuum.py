@@ -26,21 +26,21 @@ def stored_files(uri: str) -> dict[str, int]:
     }
 
 
-def vacuum(table: DeltaTable, uri: str, stored: Mapping[str, int], retention: timedelta) -> None:
-    """Remove the `stored_files` that no version within the retention needs, neither for its rows nor for its change
-    feed, in a commit; none where there are none. Raises where the table asks for a longer retention, unless it is
-    nought: then only the newest version is kept."""
-    hours = math.ceil(retention / timedelta(hours=1))
+def vacuum(table: DeltaTable, uri: str, stored: Mapping[str, int], retention: timedelta | None) -> None:
+    """Remove the `stored_files` that no version within the retention (None: the table's own) needs, neither for its
+    rows nor for its change feed, in a commit; none where there are none. Raises where the table asks for a longer
+    retention, unless it is nought: then only the newest version is kept."""
+    hours = None if retention is None else math.ceil(retention / timedelta(hours=1))
+    enforced = hours != 0
     # Full: also what was never committed, and change feeds, which no log names as removed.
     doomed = {
-        Path(path).name
-        for path in table.vacuum(hours, dry_run=True, full=True, enforce_retention_duration=bool(retention))
+        Path(path).name for path in table.vacuum(hours, dry_run=True, full=True, enforce_retention_duration=enforced)
     }
     # The list has also what an earlier vacuum removed: for that alone a version would be written every time.
     unneeded = [path for path in stored if Path(path).name in doomed]
     if not unneeded:
         return
-    table.vacuum(hours, dry_run=False, full=True, enforce_retention_duration=bool(retention))
+    table.vacuum(hours, dry_run=False, full=True, enforce_retention_duration=enforced)
     if "://" not in uri:
         for path in unneeded:
             # Hadoop's checksum, a hidden file beside it.

@@ -13,6 +13,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 SECONDS_BETWEEN_LOOKS = 0.2
+# A program that runs is asked how it is, and given up after so many bad answers in a row.
+SECONDS_BETWEEN_QUESTIONS = 15.0
+BAD_ANSWERS = 3
 _KEEPER = (sys.executable, "-m", "music_lakehouse.supervisor.keeper")
 # What the keeper itself needs to kill what is left, and to be gone.
 _SECONDS_TO_KILL = 10.0
@@ -28,7 +31,7 @@ class Program:
 
     What it prints is appended to `log`, or goes where ours does where that is None. It has started once `answers` says
     so (default: at once). `environment` is the whole of it (default: this process's). It is stopped by `stop_signal`,
-    and killed after `stop_seconds`.
+    and killed after `stop_seconds`. `well` is asked every quarter of a minute whether it is (default: while it runs).
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Program:
         start_seconds: float = 120.0,
         stop_signal: signal.Signals = signal.SIGTERM,
         stop_seconds: float = 30.0,
+        well: Callable[[], bool] | None = None,
     ) -> None:
         self.name = name
         self.log = log
@@ -53,6 +57,9 @@ class Program:
         self._start_seconds = start_seconds
         self._stop_signal = stop_signal
         self._stop_seconds = stop_seconds
+        self._well = well
+        self._bad_answers = 0
+        self._next_question = 0.0
         self._keeper: subprocess.Popen[bytes] | None = None
         self._changing = threading.Lock()
 
@@ -70,6 +77,8 @@ class Program:
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it, and return at once, with its keeper."""
         with self._changing, ExitStack() as stack:
+            self._bad_answers = 0
+            self._next_question = time.monotonic() + SECONDS_BETWEEN_QUESTIONS
             output = None
             if self.log is not None:
                 self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -86,15 +95,20 @@ class Program:
             return self._keeper
 
     def is_well(self) -> bool:
-        """Whether it runs."""
-        return self._keeper is not None and self._keeper.poll() is None
+        """Whether it runs, and wasn't said not to be well three times in a row."""
+        if self._keeper is None or self._keeper.poll() is not None:
+            return False
+        if self._well is not None and time.monotonic() >= self._next_question:
+            self._bad_answers = 0 if self._well() else self._bad_answers + 1
+            self._next_question = time.monotonic() + SECONDS_BETWEEN_QUESTIONS
+        return self._bad_answers < BAD_ANSWERS
 
     @property
     def ending(self) -> str:
-        """How it ended, in a few words; empty where it runs or never ran."""
+        """How it ended, in a few words; empty where it runs well or never ran."""
         code = None if self._keeper is None else self._keeper.poll()
         if code is None:
-            return ""
+            return "runs, but is not well" if self._bad_answers >= BAD_ANSWERS else ""
         number = -code if code < 0 else code - 128
         with suppress(ValueError):
             return f"ended by {signal.Signals(number).name}"

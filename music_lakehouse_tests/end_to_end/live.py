@@ -109,6 +109,52 @@ class LiveDagster:
             time.sleep(1)
         raise AssertionError(f"nothing after {seconds} s: {self._end_of_log()}")
 
+    def launch(self, job: str) -> str:
+        """Start a run of the job, as the UI does; its id."""
+        data = self.query(
+            """mutation ($job: String!) { launchRun(executionParams: {runConfigData: "{}", selector: {jobName: $job,
+                repositoryName: "__repository__", repositoryLocationName: "music_lakehouse.definitions"}}) {
+                __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }""",
+            job=job,
+        )["launchRun"]
+        assert data["__typename"] == "LaunchRunSuccess", data
+        return str(data["run"]["runId"])
+
+    def terminate(self, run_id: str) -> None:
+        """Ask the run to end, as the button "Terminate" does."""
+        data = self.query(
+            """mutation ($runId: String!) { terminateRun(runId: $runId, terminatePolicy: SAFE_TERMINATE) {
+                __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }""",
+            runId=run_id,
+        )["terminateRun"]
+        assert data["__typename"] == "TerminateRunSuccess", data
+
+    def status(self, run_id: str) -> str:
+        """How the run stands: QUEUED, STARTED, CANCELING, SUCCESS, …"""
+        data = self.query("query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run_id)
+        return str(data["runOrError"]["status"])
+
+    def backfill(self, asset: str, partitions: Sequence[str]) -> dict[str, Any]:
+        """Materialize these partitions of the asset, as the UI does; the backfill with its runs, once it has ended."""
+        launched = self.query(
+            """mutation ($path: [String!]!, $partitions: [String!]!) { launchPartitionBackfill(backfillParams: {
+                assetSelection: [{path: $path}], partitionNames: $partitions}) {
+                __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
+            path=asset.split("/"),
+            partitions=list(partitions),
+        )["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+
+        def ended() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.query(
+                """query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill {
+                    status numPartitions runs { runId status } } } }""",
+                id=launched["backfillId"],
+            )["partitionBackfillOrError"]
+            return found if found["status"] in ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED") else None
+
+        return self.wait_for(ended)
+
     def ended_run(self, number: int) -> dict[str, Any] | None:
         """The `number`th run of the pipeline that was requested (from 0), once it has ended."""
         data = self.query(

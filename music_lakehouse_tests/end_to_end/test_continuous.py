@@ -24,6 +24,7 @@ from music_lakehouse.lakehouse.stream_figures import STREAMING
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 from music_lakehouse_tests.chaos.lab import Lab
+from music_lakehouse_tests.end_to_end.live import LiveDagster, environment
 from music_lakehouse_tests.on_the_way import on_the_way, unread
 from music_lakehouse_tests.oracle.lake import read_table
 
@@ -207,4 +208,28 @@ def test_a_run_that_waits_for_the_lake_gets_it_and_gives_it_back(continuous: Con
     assert result.success, step_errors(continuous.instance, result.run_id)
     assert "the lake is lent" in continuous.said()
     assert not lock_file(lab.lake.root).exists()
+    lab.compare()
+
+
+@pytest.mark.slow
+def test_terminated_in_dagsters_ui_the_micro_batch_in_hand_comes_to_its_end(
+    tmp_path: Path, broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    lab = Lab(tmp_path, broker.bootstrap_servers, topic_prefix)
+    lab.write_reference()
+    command = ["dagster", "dev", "-m", "music_lakehouse.definitions"]
+    with LiveDagster(command, environment(lab.settings, tmp_path / "dagster"), tmp_path / "dagster.log") as dagster:
+        run_id = dagster.launch("continuous_pipeline")
+        dagster.wait_for(lambda: lab.lake.state(WIDE_STREAMS))
+        lab.send(200, seed=1)
+        # Raw has them, and gold hasn't.
+        behind = dagster.wait_for(lambda: rows_behind_gold(lab.lake))
+        dagster.terminate(run_id)
+        assert dagster.status(run_id) in ("CANCELING", "STARTED"), f"{behind} rows were on their way"
+        dagster.wait_for(lambda: dagster.status(run_id) not in ("CANCELING", "STARTED"), seconds=120)
+        assert dagster.status(run_id) == "SUCCESS"
+        assert rows_behind_gold(lab.lake) == 0
+        # Of what came while the micro-batch was in hand, if anything did, the sensor takes care.
+        dagster.wait_for(lambda: on_the_way(lab.lake, lab.settings, timeout_seconds=20) == 0)
+        dagster.wait_for(lambda: current_holder(lab.lake.root) is None)
     lab.compare()

@@ -90,6 +90,21 @@ def test_the_sensor_runs_the_pipeline_for_new_messages_and_the_run_says_what_it_
 
 
 @pytest.mark.slow
+def test_chosen_days_of_the_summaries_are_computed_again_in_one_run(place: Place) -> None:
+    summary = DeltaTable(LakePaths(place.settings.lake_uri).path(TABLES["gold.daily_user_summary"]))
+    right = summary.to_pyarrow_table()
+    days = sorted({str(day) for day in right["date_part"].to_pylist()})
+    summary.update(updates={"unique_songs": "99"})
+
+    done = place.dagster.backfill("backfill/daily_summaries", days)
+
+    assert (done["status"], done["numPartitions"]) == ("COMPLETED_SUCCESS", len(days))
+    assert [run["status"] for run in done["runs"]] == ["SUCCESS"]
+    summary.update_incremental()
+    assert sorted(map(str, summary.to_pyarrow_table().to_pylist())) == sorted(map(str, right.to_pylist()))
+
+
+@pytest.mark.slow
 def test_a_broken_rule_fails_its_check_stops_what_is_downstream_and_is_alerted(place: Place) -> None:
     good = json.dumps({"ts": 1_700_000_000_000, "sessionId": 1, "itemInSession": 0, "level": "free", "success": True})
     to_kafka([*[Message(AUTH, b"no JSON", 0)] * 6, *[Message(AUTH, good.encode(), 0)] * 4], place.settings)

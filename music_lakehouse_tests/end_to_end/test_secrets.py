@@ -30,7 +30,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.end_to_end, pyte
 
 # Of each secret a part that stays the same however the secret is quoted.
 KAFKA, DATABASE, AWS, WEBHOOK, WRONG = "S3cretOfKafka", "tr0ub4dor", "aws0S3cret0Key", "h00kT0ken", "wr0ngS3cret"
-SECRETS = (KAFKA, DATABASE, AWS, WEBHOOK, WRONG)
+MASKING = "masking0Key0S3cret"
+SECRETS = (KAFKA, DATABASE, AWS, WEBHOOK, MASKING, WRONG)
 # Spark tells all that it tells at most: its log, and the events from which its UI is drawn.
 SPARK_DEFAULTS = """\
 spark.eventLog.enabled true
@@ -77,6 +78,7 @@ def story(secure_broker: SecureBroker, postgres: Postgres, tmp_path_factory: pyt
             "AWS_ACCESS_KEY_ID": "anybody",
             "AWS_SECRET_ACCESS_KEY": AWS,
             "ALERT_WEBHOOK_URL": webhook.url,
+            "MASKING_KEY": MASKING,
             "SPARK_CONF_DIR": str(root),
         }
         story = Story(Place(root, settings), f"{root.name}-")
@@ -88,6 +90,8 @@ def story(secure_broker: SecureBroker, postgres: Postgres, tmp_path_factory: pyt
         loud = f"-Dlog4j2.configurationFile={(root / 'log4j2.properties').as_uri()}"
         story.run("streaming", "run", "streaming_pipeline", _JAVA_OPTIONS=loud)
         story.run("catalogue", "run", "catalogue_pipeline")
+        story.run("masked", "sql", "--masked", "SELECT userId, firstName FROM gold.wide_streams LIMIT 3")
+        story.run("masked wrongly", "sql", "--masked", "--debug", "SELECT nothing FROM gold.wide_streams")
         wrong = {"KAFKA_SASL_PASSWORD": WRONG}
         story.run("wrong simulate", "simulate", "--events", "10", **wrong)
         story.run("wrong doctor", "doctor", **wrong)
@@ -99,7 +103,7 @@ def story(secure_broker: SecureBroker, postgres: Postgres, tmp_path_factory: pyt
 
 
 def test_over_sasl_ssl_the_tables_are_what_the_oracle_says(story: Story) -> None:
-    for name in ("simulate", "simulate catalogue", "doctor", "status", "streaming", "catalogue"):
+    for name in ("simulate", "simulate catalogue", "doctor", "status", "streaming", "catalogue", "masked"):
         assert story.ran[name].code == 0, story.ran[name]
     assert "all 4 topics are there" in story.ran["doctor"].out
     lake = LakePaths(str(story.place.lake))

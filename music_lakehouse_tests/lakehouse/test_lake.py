@@ -81,6 +81,7 @@ def test_a_table_is_created_once_with_what_it_declares(lake: Lake) -> None:
     assert table.metadata().configuration == {
         "delta.enableChangeDataFeed": "true",
         "delta.checkpointInterval": "50",
+        "delta.logRetentionDuration": "interval 8 days",
         "delta.dataSkippingStatsColumns": "id",
         "contains_pii": "true",
     }

@@ -7,7 +7,7 @@ import pytest
 
 from music_lakehouse.defs.catalog import TABLES
 from music_lakehouse.lakehouse.masking import DUCKDB, SPARK, Masking
-from music_lakehouse.lakehouse.tables import Column, Table
+from music_lakehouse.lakehouse.tables import Column, Table, table_and_column
 
 PEOPLE = Table(
     "silver",
@@ -54,7 +54,7 @@ def test_the_key_is_in_no_text_of_a_masking() -> None:
 def test_what_is_marked_in_a_source_is_marked_under_the_same_name_downstream(table: Table) -> None:
     for column in table.columns:
         for source in column.sources:
-            of, _, name = source.rpartition(".")
+            of, name = table_and_column(source)
             if name == column.name and of in TABLES:
                 [known] = [c for c in TABLES[of].columns if c.name == name]
                 assert (column.pii, column.pseudonym) == (known.pii, known.pseudonym), f"{table.full_name}.{name}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from music_lakehouse.supervisor import program
 from music_lakehouse.supervisor.program import Program, ProgramError
 
 pytestmark = pytest.mark.thorough
@@ -129,3 +130,23 @@ def test_a_program_that_ends_while_it_starts_or_never_answers_is_said_with_its_l
     with pytest.raises(ProgramError, match="Silent didn't answer within 0"):
         silent.start()
     assert not silent.is_well()
+
+
+def test_a_program_that_says_three_times_in_a_row_that_it_is_not_well_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "SECONDS_BETWEEN_QUESTIONS", 0.0)
+    answers = iter([True, False, False, True, False, False, False])
+    sleeping = Program("sleeper", ["sleep", "60"], log=tmp_path / "log", well=lambda: next(answers))
+    sleeping.start()
+    try:
+        assert [sleeping.is_well() for _ in range(6)] == [True] * 6
+        assert sleeping.ending == ""
+        assert not sleeping.is_well()
+        assert sleeping.ending == "runs, but is not well"
+        sleeping.stop()
+        monkeypatch.setattr(program, "SECONDS_BETWEEN_QUESTIONS", 60.0)
+        sleeping.start()
+        assert sleeping.is_well()
+    finally:
+        sleeping.stop()

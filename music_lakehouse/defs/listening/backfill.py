@@ -29,8 +29,8 @@ _DAY = Column("date_part", "DATE", "the day of the events, UTC")
             kinds={"pyspark", "deltalake"},
             owners=[DAILY_USER_SUMMARY.owner],
             description=f"The days of {' and '.join(table.full_name for table in DAILY)}, computed again from "
-            "gold.wide_streams for whoever chooses them, all in one run: the difference is written into these tables. "
-            "The pipeline keeps them by itself.",
+            "gold.wide_streams for whoever chooses them, in one run a stretch of days: the difference is written into "
+            "these tables. The pipeline keeps them by itself.",
             metadata={"dagster/column_schema": column_schema([_DAY])},
             partitions_def=DAYS,
         )

@@ -17,21 +17,30 @@ from music_lakehouse.lakehouse.tables import Table
 
 
 def _volume_usual(table: Table) -> Check:
+    # Both: what comes at the usual rate is more after an hour without a run, and less in a micro-batch of a second.
     name = "volume_usual"
     return Check(
         name,
-        "a run brings between a tenth and ten times as many messages as usual: the median of the last ten runs that "
-        "brought any, once there are three",
+        "a run or micro-batch brings between a tenth and ten times as many messages as usual, in all or a second since "
+        "the one before: the medians of the last ten that brought any, once there are three",
         f"""
-        SELECT rows, CASE WHEN runs >= 3 AND (rows * 10 < usual OR rows > usual * 10) THEN rows ELSE 0 END AS failed,
-               usual, runs
-        FROM (SELECT count(*) AS rows FROM touched), (
-            SELECT count(*) AS runs, median(rows) AS usual FROM (
-                SELECT rows FROM "{EXPECTATIONS.full_name}"
-                WHERE "table" = '{table.full_name}' AND rule = '{name}' AND rows > 0
-                ORDER BY evaluated_at DESC LIMIT 10
-            )
+        WITH evaluated AS (
+            SELECT rows, epoch(evaluated_at) AS time,
+                   rows / nullif(time - lag(time) OVER (ORDER BY time), 0) AS rate
+            FROM "{EXPECTATIONS.full_name}" WHERE "table" = '{table.full_name}' AND rule = '{name}'
+        ), earlier AS (
+            SELECT count(*) AS runs, median(rows) AS usual, median(rate) AS usual_a_second
+            FROM (SELECT * FROM evaluated WHERE rows > 0 ORDER BY time DESC LIMIT 10)
+        ), this AS (
+            SELECT (SELECT count(*) FROM touched) AS rows,
+                   (SELECT epoch(now()) - max(time) FROM evaluated) AS seconds
         )
+        SELECT rows, CASE WHEN runs >= 3 AND (
+            rows * 10 < usual AND coalesce(rows * 10 < usual_a_second * seconds, true)
+            OR rows > usual * 10 AND coalesce(rows > usual_a_second * seconds * 10, true)
+        ) THEN rows ELSE 0 END AS failed,
+               usual, round(usual_a_second, 3) AS usual_a_second, runs
+        FROM this, earlier
         """,
         error=False,
     )

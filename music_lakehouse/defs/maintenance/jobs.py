@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 from pydantic import Field
 
-from music_lakehouse.defs.maintenance.runs import forget_runs
+from music_lakehouse.defs.maintenance.runs import forget_events, forget_runs
 from music_lakehouse.defs.maintenance.upkeep import LONGEST_COMMIT, Upkeep, keep_up, steps_behind
 from music_lakehouse.lakehouse.changes import FEED_RETENTION
 from music_lakehouse.lakehouse.errors import explained
@@ -51,7 +51,8 @@ def maintain_tables(context: dg.OpExecutionContext, config: MaintenanceConfig, l
         retention = timedelta(days=config.retention_days) + LONGEST_COMMIT
         for name, uri in tables.items():
             try:
-                upkeep = keep_up(uri, retention=retention, waits_for=behind.get(name, ()))
+                own = name.startswith(f"{BOOKKEEPING}.")
+                upkeep = keep_up(uri, retention=None if own else retention, waits_for=behind.get(name, ()))
             except Exception as error:
                 errors.append(f"{name}: {explained(error, lake_root=lakehouse.root, brokers='') or error}")
                 continue
@@ -69,19 +70,27 @@ class RetentionConfig(dg.Config):
     run_retention_days: float = Field(
         default=14, ge=1, description="how long runs are kept that have ended, with their events and logs"
     )
+    event_retention_days: float = Field(
+        default=7, ge=1, description="how long it is kept what assets were told without a run, as in continuous mode"
+    )
 
 
-@dg.op(out=dg.Out(dg.Nothing), description="Removes old runs from Dagster's instance, with their events and logs.")
+@dg.op(
+    out=dg.Out(dg.Nothing),
+    description="Removes old runs from Dagster's instance, with their events and logs, and old events without a run.",
+)
 def remove_old_runs(context: dg.OpExecutionContext, config: RetentionConfig) -> None:
     """Waits for nobody: runs that have ended change no more."""
-    before = datetime.now(timezone.utc) - timedelta(days=config.run_retention_days)
-    context.add_output_metadata({"runs_removed": forget_runs(context.instance, before)})
+    now = datetime.now(timezone.utc)
+    runs = forget_runs(context.instance, now - timedelta(days=config.run_retention_days))
+    events = forget_events(context.instance, now - timedelta(days=config.event_retention_days))
+    context.add_output_metadata({"runs_removed": runs, "events_removed": events})
 
 
 @dg.job(
     name="table_maintenance",
     description="Makes small files few and removes files that no version needs any more, in every table of the lake; "
-    "removes old runs from Dagster's instance.",
+    "removes old runs and events from Dagster's instance.",
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": str(6 * 3600)},
 )

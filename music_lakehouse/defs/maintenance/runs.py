@@ -1,15 +1,27 @@
-"""Dagster's own record of runs: about a megabyte each, which Dagster keeps for ever."""
+"""Dagster's own record, which it keeps for ever: of runs, about a megabyte each, and of what assets were told without a
+run."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
+import sqlalchemy as sa
+from dagster._core.instance.utils import RUNLESS_RUN_ID
+from dagster._core.storage.event_log import SqlEventLogStorage
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from music_lakehouse.defs.job_runs import ENDED
+
+# Of SQLite one process writes at a time.
+EVENTS_AT_ONCE = 1000
+
+Connect = Callable[[], AbstractContextManager[sa.Connection]]
 
 
 def forget_runs(instance: dg.DagsterInstance, before: datetime) -> int:
@@ -39,3 +51,41 @@ def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
         with suppress(FileNotFoundError):
             # A file a run, which is empty now and no smaller.
             Path(events.path_for_shard(run_id)).unlink()
+
+
+def forget_events(instance: dg.DagsterInstance, before: datetime) -> int:
+    """Remove what assets and checks were told before the moment without a run: what the topics were seen to hold, and
+    the micro-batches of continuous mode; return how many events. Of each asset and check the newest stays. May be
+    killed and repeated.
+
+    Dagster has no command for it but one that removes the newest too. Storage that isn't SQL stays as it is.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return 0
+    events, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
+    moment = before.astimezone(timezone.utc).replace(tzinfo=None)
+    _remove(storage.index_connection, checks.evaluation_event_timestamp < moment, checks.asset_key, checks.check_name)
+    removed = _remove(storage.index_connection, events.timestamp < moment, events.asset_key, events.dagster_event_type)
+    if isinstance(storage, SqliteEventLogStorage):
+        # What has a file a run has one for these too, which nobody reads.
+        _remove(partial(storage.run_connection, RUNLESS_RUN_ID), events.timestamp < moment)
+    return removed
+
+
+def _remove(connect: Connect, old: sa.ColumnElement[bool], *newest_of: sa.Column[str]) -> int:
+    """Remove the old rows without a run, but for the newest of each group; return how many."""
+    table = newest_of[0].table if newest_of else SqlEventLogStorageTable
+    runless = table.c.run_id == RUNLESS_RUN_ID
+    removed = 0
+    with connect() as connection:
+        newest = sa.select(sa.func.max(table.c.id)).where(runless).group_by(*newest_of)
+        kept = connection.scalars(newest).all() if newest_of else []
+    while True:
+        with connect() as connection:
+            due = sa.select(table.c.id).where(runless, old, table.c.id.not_in(kept)).order_by(table.c.id)
+            ids = connection.scalars(due.limit(EVENTS_AT_ONCE)).all()
+            connection.execute(sa.delete(table).where(table.c.id.in_(ids)))
+        removed += len(ids)
+        if len(ids) < EVENTS_AT_ONCE:
+            return removed

@@ -47,9 +47,9 @@ class Upkeep:
     waits_for: tuple[str, ...] = ()
 
 
-def keep_up(uri: str, *, retention: timedelta = RETENTION, waits_for: Iterable[str] = ()) -> Upkeep | None:
+def keep_up(uri: str, *, retention: timedelta | None = RETENTION, waits_for: Iterable[str] = ()) -> Upkeep | None:
     """Compact the table at `uri`, unless there are steps to wait for, and remove the files that no version within the
-    retention needs, neither for its rows nor for its change feed. None where there is no table.
+    retention (None: the table's own) needs, neither for its rows nor for its change feed. None where there is no table.
 
     Nothing else may write the table meanwhile. Raises where the table itself asks for a longer retention.
     """

@@ -27,7 +27,14 @@ def backlog(unread: int, *, end: int = 10, lost: bool = False, topic_id: str = "
 
 
 def ended(outcome: str, seconds_ago: float = 0.0, *, tags: dict[str, str] | None = None) -> EndedRun:
-    return EndedRun("r1", outcome == "succeeded", NOW - seconds_ago, tags or {}, lasting=outcome == "broke a rule")
+    return EndedRun(
+        "r1",
+        outcome == "succeeded",
+        NOW - seconds_ago,
+        tags or {},
+        lasting=outcome == "broke a rule",
+        killed=outcome == "was killed",
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,6 +51,12 @@ def ended(outcome: str, seconds_ago: float = 0.0, *, tags: dict[str, str] | None
         pytest.param(7, False, [ended("failed", 60)] * 2, True, "7 new", id="60 s after two failures"),
         pytest.param(7, False, [ended("failed", 899)] * 8, False, "attempt 9 in 1 s", id="899 s after eight failures"),
         pytest.param(7, False, [ended("failed", 900)] * 8, True, "7 new", id="never longer than 15 minutes"),
+        pytest.param(7, False, [ended("was killed", 29)], False, "attempt 2 in 1 s", id="29 s after a kill"),
+        pytest.param(7, False, [ended("was killed", 119)] * 8, False, "attempt 9 in 1 s", id="119 s after eight kills"),
+        pytest.param(7, False, [ended("was killed", 120)] * 8, True, "7 new", id="never longer than 2 minutes"),
+        pytest.param(
+            7, False, [ended("failed", 120), *[ended("was killed")] * 7], False, "in 780 s", id="it failed by itself"
+        ),
         pytest.param(
             7, False, [ended("failed", 31), ended("succeeded"), ended("failed")], True, "7 new", id="one in a row"
         ),

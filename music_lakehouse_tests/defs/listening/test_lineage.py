@@ -11,7 +11,7 @@ from music_lakehouse.defs.listening.catalog import TABLES
 from music_lakehouse.defs.listening.gold_tables import WIDE_STREAMS
 from music_lakehouse.defs.listening.tables import QUARANTINE, REFERENCE_SONGS, REFERENCE_STATES
 from music_lakehouse.defs.shell import asset_key
-from music_lakehouse.lakehouse.tables import Column, Table, traced
+from music_lakehouse.lakehouse.tables import Column, Table, table_and_column, traced
 
 FROM_OUTSIDE = {REFERENCE_SONGS, REFERENCE_STATES}
 DERIVED = [table for table in TABLES.values() if table.layer != "raw" and table not in FROM_OUTSIDE]
@@ -22,7 +22,7 @@ def test_every_column_of_a_derived_table_names_columns_that_exist(table: Table) 
     assert [column.name for column in table.columns if not column.sources] == []
     for column in table.columns:
         for source in column.sources:
-            name, _, source_column = source.rpartition(".")
+            name, source_column = table_and_column(source)
             assert source_column in TABLES[name].column_names, f"{column.name} comes from {source}, which is not there"
 
 

@@ -18,6 +18,7 @@ from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOr
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from music_lakehouse.defs import triggers
+from music_lakehouse.defs.job_runs import ended_runs
 from music_lakehouse.defs.listening.backlogs import find_backlogs
 from music_lakehouse.defs.listening.sensors import kafka_observation_sensor, kafka_sensor
 from music_lakehouse.defs.listening.tables import RAW
@@ -274,6 +275,8 @@ def test_a_run_that_was_killed_is_reported_failed_and_its_messages_asked_for_aga
     assert reported.status is dg.DagsterRunStatus.FAILURE
     events = ready.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
     assert "it was killed" in events[0].event_log_entry.message
+    (ended,) = ended_runs(ready.instance, "streaming_pipeline")
+    assert (ended.killed, ended.lasting, ended.succeeded) == (True, False, False)
     monkeypatch.setattr(triggers, "FIRST_WAIT_SECONDS", 0.0)
     again = requested(ready.tick())
     assert again.tags == first.tags

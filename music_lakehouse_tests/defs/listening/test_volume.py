@@ -22,12 +22,22 @@ TABLE = RAW["listen_events"]
 (USUAL,) = (check for check in CHECKS[TABLE] if check.name == "volume_usual")
 
 
-def evaluated(root: Path, rows: int, earlier: list[int], *, table: str = TABLE.full_name) -> Outcome:
-    """The check's outcome for a run of so many rows, after runs of `earlier` rows, the oldest first."""
+def evaluated(
+    root: Path,
+    rows: int,
+    earlier: list[int],
+    *,
+    table: str = TABLE.full_name,
+    every: float = 60,
+    after: float | None = None,
+) -> Outcome:
+    """The check's outcome for a run of so many rows, after runs of `earlier` rows, the oldest first, each so many
+    seconds (`every`) after the one before; this one `after` so many others."""
     lake = LakePaths(str(root))
-    now = datetime.now(timezone.utc)
+    last = datetime.now(timezone.utc) - timedelta(seconds=every if after is None else after)
     run = {"table": table, "rule": USUAL.name, "action": "warn", "failed": 0, "run_id": "r"}
-    history = [{**run, "rows": count, "evaluated_at": now + timedelta(seconds=n)} for n, count in enumerate(earlier)]
+    times = [last - timedelta(seconds=every * n) for n in reversed(range(len(earlier)))]
+    history = [{**run, "rows": count, "evaluated_at": at} for count, at in zip(earlier, times, strict=True)]
     append_records(lake, EXPECTATIONS, history)
     write_raw(lake, "listen_events", "topic", [])
     if rows:
@@ -58,8 +68,24 @@ def test_a_run_is_usual_between_a_tenth_and_ten_times_the_median(
     assert (outcome.passed, outcome.rows) == (passes, rows)
 
 
+@pytest.mark.parametrize(
+    ("rows", "after", "passes"),
+    [
+        pytest.param(900, 600, True, id="what gathered in ten minutes without a run"),
+        pytest.param(900, 30, False, id="as many in half a minute"),
+        pytest.param(3, 2, True, id="a micro-batch of two seconds"),
+        pytest.param(3, 60, False, id="as few in a minute"),
+        pytest.param(60, 86_400, True, id="as many as usual, after a day"),
+    ],
+)
+def test_what_comes_at_the_usual_rate_is_usual_whatever_the_time_between_runs(
+    tmp_path: Path, rows: int, after: float, passes: bool
+) -> None:
+    assert evaluated(tmp_path, rows, [60] * 10, after=after).passed == passes
+
+
 def test_what_was_usual_is_said(tmp_path: Path) -> None:
-    assert evaluated(tmp_path, 1, [10, 30, 20]).figures == {"usual": 20.0, "runs": 3}
+    assert evaluated(tmp_path, 1, [10, 30, 20]).figures == {"usual": 20.0, "usual_a_second": 0.417, "runs": 3}
 
 
 def test_each_table_has_its_own_usual_volume_and_a_warning_stops_nothing(tmp_path: Path) -> None:

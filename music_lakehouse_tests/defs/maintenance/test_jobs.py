@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -15,7 +17,7 @@ from deltalake import DeltaTable
 
 from music_lakehouse.definitions import build_definitions
 from music_lakehouse.defs.listening.catalog import TABLES
-from music_lakehouse.defs.maintenance.schedules import weekly_maintenance
+from music_lakehouse.defs.maintenance.schedules import daily_maintenance
 from music_lakehouse.lakehouse.changes import record_source_position
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.inventory import figures, find_tables
@@ -113,7 +115,7 @@ def test_runs_that_ended_two_weeks_ago_are_removed(lake: LakePaths, instance: dg
             ended[days] = nothing.execute_in_process(instance=instance).run_id
     result = run(lake, instance)
 
-    assert summary(result, "remove_old_runs") == {"runs_removed": 1}
+    assert summary(result, "remove_old_runs") == {"runs_removed": 1, "events_removed": 0}
     assert {run.run_id for run in instance.get_runs()} == {ended[13], result.run_id}
 
 
@@ -191,13 +193,27 @@ def test_an_empty_lake_has_nothing_to_keep_up(tmp_path: Path, instance: dg.Dagst
     assert summary(result)["tables"] == 0
 
 
-def test_the_schedule_is_weekly_and_waits_to_be_switched_on() -> None:
-    assert (weekly_maintenance.job_name, weekly_maintenance.cron_schedule, weekly_maintenance.execution_timezone) == (
+def test_files_of_bookkeeping_that_nothing_needs_go_after_an_hour(
+    lake: LakePaths, instance: dg.DagsterInstance
+) -> None:
+    record_source_position(lake, "silver.copy", SONGS, table_state(lake, SONGS))
+    left = [Path(find_tables(lake.root)[name], "never-committed.parquet") for name in ("metrics.positions", SONGS)]
+    for file in left:
+        file.write_bytes(b"half a file")
+        os.utime(file, (time.time() - 7200,) * 2)
+
+    assert run(lake, instance).success
+
+    assert [file.exists() for file in left] == [False, True]
+
+
+def test_the_schedule_is_daily_and_on_from_the_start() -> None:
+    assert (daily_maintenance.job_name, daily_maintenance.cron_schedule, daily_maintenance.execution_timezone) == (
         "table_maintenance",
-        "0 5 * * 0",
+        "0 5 * * *",
         "UTC",
     )
-    assert weekly_maintenance.default_status is dg.DefaultScheduleStatus.STOPPED
+    assert daily_maintenance.default_status is dg.DefaultScheduleStatus.RUNNING
 
 
 def table_state(lake: LakePaths, name: str) -> TableState:

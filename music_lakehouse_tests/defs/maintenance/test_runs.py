@@ -6,8 +6,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
-from music_lakehouse.defs.maintenance.runs import forget_runs
+from music_lakehouse.defs.maintenance import runs
+from music_lakehouse.defs.maintenance.runs import forget_events, forget_runs
+from music_lakehouse_tests.postgres import Postgres
 
 HOME = Path(__file__).parents[3] / "dagster.yaml"
 
@@ -66,3 +69,49 @@ def test_old_runs_go_with_all_that_is_theirs_and_those_that_assets_show_stay(
     assert materialization is not None
     assert materialization.run_id == shown
     assert forget_runs(instance, now) == 0
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance with its storage in files of SQLite, or in PostgreSQL."""
+    config = yaml.safe_load(HOME.read_text())
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.new_database().get_secret_value().replace("postgresql:", "postgresql+psycopg2:")
+        config["storage"] = {"postgres": {"postgres_url": url}}
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(config))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        yield instance
+
+
+@pytest.mark.thorough
+def test_of_what_assets_were_told_without_a_run_the_old_goes_and_the_newest_stays(
+    stored: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "EVENTS_AT_ONCE", 3)
+    table, topic, seldom_told = dg.AssetKey(["gold", "streams"]), dg.AssetKey(["kafka", "topic"]), dg.AssetKey("seldom")
+    of_run = run(stored, often)
+    for number in range(10):
+        stored.report_runless_asset_event(dg.AssetMaterialization(table, metadata={"n": number}))
+        stored.report_runless_asset_event(dg.AssetObservation(topic, metadata={"n": number}))
+        for name in ("key_unique", "keys_resolve"):
+            stored.report_runless_asset_event(
+                dg.AssetCheckEvaluation(asset_key=table, check_name=name, passed=number % 2 == 0, metadata={})
+            )
+        if number == 0:
+            stored.report_runless_asset_event(dg.AssetMaterialization(seldom_told))
+        if number == 7:
+            moment = datetime.now(timezone.utc)
+
+    assert forget_events(stored, moment) == 8 + 8 + 2 * 8
+    assert forget_events(stored, moment) == 0
+
+    for records in (stored.fetch_materializations(table, limit=20), stored.fetch_observations(topic, limit=20)):
+        told = [record.asset_materialization or record.asset_observation for record in records.records]
+        assert [one.metadata["n"].value for one in told if one is not None] == [9, 8]
+    for name in ("key_unique", "keys_resolve"):
+        history = stored.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(table, name), limit=20)
+        assert len(history) == 2
+    assert stored.get_latest_materialization_event(seldom_told) is not None, "the newest, however old"
+    assert [log for log in stored.all_logs(of_run) if log.run_id == of_run]
+    assert forget_events(stored, datetime.now(timezone.utc)) == 1 + 1 + 3
