@@ -66,9 +66,11 @@ class TouchedUsers:
         """The table's rows of the users."""
         return lake.read(table) if self.ids is None else keyed(lake, table, self.ids)
 
-    def standing(self, lake: Lake, known: Rows) -> DataFrame:
+    def standing(self, known: Rows) -> Rows:
         """Of what is known of them that which new evidence adds to."""
-        return lake.frame(known).where("false") if self.whole else lake.frame(known)
+        if not self.whole:
+            return known
+        return known.where("false") if isinstance(known, DataFrame) else known.schema.empty_table()
 
 
 def touched_users(lake: Lake, changes: Changes, *, also: Table | None = None) -> TouchedUsers:
