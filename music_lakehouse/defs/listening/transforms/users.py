@@ -15,6 +15,7 @@ _CARRIED = dict.fromkeys(("firstName", "lastName", "gender"), UNKNOWN_NAME)
 _TRACKED = ("level", "firstName", "lastName", "gender")
 
 
+_AFTER_STATUS_CHANGE = "INTERVAL 1 MILLISECOND"
 _NEW_VERSIONS = versions_query(
     key=["userId"],
     at="at",
@@ -29,6 +30,13 @@ EVIDENCE = (
     *("city", "state"),
 )
 """The columns of bronze that are evidence."""
+
+
+def when_shown(events: str, *, status_changes: bool) -> str:
+    """A query of bronze's events: of each with a user only from when on its evidence holds, and what TOUCHED_USERS asks
+    for beside that."""
+    at = f"timestamp + {_AFTER_STATUS_CHANGE}" if status_changes else "timestamp"
+    return f"SELECT userId, {at} AS at, registration_time, timestamp AS seen FROM {events} WHERE userId IS NOT NULL"
 
 
 def evidence(events: DataFrame) -> DataFrame:
@@ -56,7 +64,7 @@ def evidence_of_status_changes(events: DataFrame) -> DataFrame:
     """The same of status changes: they carry the old level, so that the other one holds from a millisecond later."""
     return (
         evidence(events)
-        .withColumn("at", F.col("at") + F.expr("INTERVAL 1 MILLISECOND"))
+        .withColumn("at", F.col("at") + F.expr(_AFTER_STATUS_CHANGE))
         .withColumn("itemInSession", F.lit(-1))
         .withColumn("level", F.when(F.col("level") == "free", "paid").otherwise("free"))
     )
