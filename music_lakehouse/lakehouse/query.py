@@ -38,7 +38,10 @@ def connected() -> Iterator[duckdb.DuckDBPyConnection]:
 def _database() -> duckdb.DuckDBPyConnection:
     # One that is still there when Python ends makes DuckDB's binding tell of leaks, a hundred lines long.
     atexit.register(_database.cache_clear)
-    return duckdb.connect()
+    database = duckdb.connect()
+    # By Spark's name, for queries that both understand.
+    database.execute("CREATE MACRO unix_millis(moment) AS epoch_ms(moment)")
+    return database
 
 
 def query(

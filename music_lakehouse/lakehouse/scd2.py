@@ -5,9 +5,75 @@ overlap.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-from pyspark.sql import Column, DataFrame, Window, WindowSpec
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+
+
+def versions_query(
+    *,
+    key: Sequence[str],
+    at: str,
+    order: Sequence[str],
+    tracked: Sequence[str],
+    carried: Mapping[str, str],
+    start: str,
+    end: str,
+    kept: Sequence[str] = (),
+) -> str:
+    """A query, in words that any SQL engine understands: one row a version of a key, the stretch of time in which none
+    of the tracked columns changed.
+
+    In, as `{evidence}`: one row an evidence, in any order, repeats allowed: the key, the time `at`, the tracked
+    columns, and `order`, which ranks evidence of one time (ascending, null first; then by the tracked columns), of
+    which the last holds. A null in a `carried` column means unknown and is filled with the last known value before it,
+    or with the given one where there is none.
+    Out: key, `start` (inclusive), `end` (exclusive, null while the version holds), tracked, and `kept`: columns of the
+    evidence with which the version began (of equal evidence of one time, the first). Neighbours differ in at least one
+    tracked column; each version ends where the next starts. The result depends on the set of evidence alone.
+    """
+    columns = [*dict.fromkeys((*key, at, *order, *tracked, *kept))]
+    keys = ", ".join(f"e.{name}" for name in key)
+    rank = ", ".join(f"e.{name} NULLS FIRST" for name in (at, *order, *tracked))
+    by_rank = f"PARTITION BY {keys} ORDER BY e._rank"
+    so_far = f"({by_rank} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+    as_before = " AND ".join(
+        ("row_number() OVER w > 1", *(f"lag(e.{name}) OVER w IS NOT DISTINCT FROM e.{name}" for name in tracked))
+    )
+    # The last of those before that is known. Of "last_value … IGNORE NULLS" each engine has a form of its own.
+    known = {
+        name: f"coalesce(max_by(e.{name}, CASE WHEN e.{name} IS NOT NULL THEN e._rank END) OVER {so_far}, '{missing}')"
+        for name, missing in carried.items()
+    }
+    shown = [f"{known[name]} AS {name}" if name in known else f"e.{name}" for name in columns]
+
+    def named(*names: str) -> str:
+        return ", ".join(f"e.{name}" for name in names)
+
+    def new_in(rows: str) -> str:
+        """Those that aren't as the one before."""
+        return f"""
+            SELECT {named(*columns)}, e._rank FROM (
+                SELECT e.*, {as_before} AS _same FROM {rows} AS e WINDOW w AS ({by_rank})
+            ) AS e WHERE NOT e._same
+        """
+
+    # What repeats the evidence before it would otherwise stand for it where both are of one time.
+    evidence = f"({new_in('ranked')})" if kept else "ranked"
+    return f"""
+        WITH ranked AS (
+            SELECT {named(*columns)}, row_number() OVER (PARTITION BY {keys} ORDER BY {rank}) AS _rank
+            FROM {{evidence}} AS e
+        ), filled AS (
+            SELECT {", ".join(shown)}, e._rank, lead(e.{at}) OVER w AS _next
+            FROM {evidence} AS e WINDOW w AS ({by_rank})
+        ), last_of_a_time AS (
+            SELECT e.* FROM filled AS e WHERE e._next IS DISTINCT FROM e.{at}
+        )
+        SELECT {keys}, e.{at} AS {start}, lead(e.{at}) OVER ({by_rank}) AS {end}, {named(*tracked, *kept)}
+        FROM ({new_in("last_of_a_time")}) AS e
+    """
 
 
 def versions(
@@ -22,38 +88,9 @@ def versions(
     end: str,
     kept: Sequence[str] = (),
 ) -> DataFrame:
-    """One row a version of a key: the stretch of time in which none of the tracked columns changed.
-
-    In: one row an evidence, in any order, repeats allowed: the key, the time `at`, the tracked columns, and `order`,
-    which ranks evidence of one time (ascending, null first; then by the tracked columns), of which the last holds. A
-    null in a `carried` column means unknown and is filled with the last known value before it, or with the given one
-    where there is none.
-    Out: key, `start` (inclusive), `end` (exclusive, null while the version holds), tracked, and `kept`: columns of the
-    evidence with which the version began (of equal evidence of one time, the first). Neighbours differ in at least one
-    tracked column; each version ends where the next starts. The result depends on the set of evidence alone.
-    """
-    ranked = Window.partitionBy(*key).orderBy(at, *order, *tracked)
-    if kept:
-        # What repeats the evidence before it would otherwise stand for it where both are of one time.
-        repeats = _equal_to_previous(tracked, ranked)
-        evidence = evidence.withColumn("_repeats", repeats).where(~F.col("_repeats"))
-    so_far = ranked.rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    filled = evidence.select(
-        *key,
-        at,
-        *(name for name in dict.fromkeys((*order, *kept)) if name not in tracked),
-        *(
-            F.coalesce(F.last(name, ignorenulls=True).over(so_far), F.lit(carried[name])).alias(name)
-            if name in carried
-            else F.col(name)
-            for name in tracked
-        ),
-        F.lead(at).over(ranked).alias("_next"),
-    )
-    last_of_a_time = filled.where(~F.col("_next").eqNullSafe(F.col(at))).drop("_next")
-    by_time = Window.partitionBy(*key).orderBy(at)
-    changes = last_of_a_time.withColumn("_same", _equal_to_previous(tracked, by_time)).where(~F.col("_same"))
-    return changes.select(*key, F.col(at).alias(start), F.lead(at).over(by_time).alias(end), *tracked, *kept)
+    """`versions_query` of a frame."""
+    sql = versions_query(key=key, at=at, order=order, tracked=tracked, carried=carried, start=start, end=end, kept=kept)
+    return evidence.sparkSession.sql(sql, evidence=cast(Any, evidence))
 
 
 def changed_stretches(changed: DataFrame, versions: DataFrame, *, key: str, start: str, end: str) -> DataFrame:
@@ -88,9 +125,3 @@ def holds_at(moment: str) -> Column:
     """Whether the moment lies between `since` and `until`."""
     after = F.col("since").isNull() | (F.col(moment) >= F.col("since"))
     return after & (F.col("until").isNull() | (F.col(moment) < F.col("until")))
-
-
-def _equal_to_previous(tracked: Sequence[str], window: WindowSpec) -> Column:
-    # A struct is never null itself, so that the first row of a key, which has no previous one, differs.
-    values = F.struct(*tracked)
-    return F.lag(values).over(window).eqNullSafe(values)

@@ -95,7 +95,7 @@ class MicroBatch:
 
 def micro_batches(progress: Iterable[Mapping[str, Any]]) -> tuple[MicroBatch, ...]:
     """The micro-batches with rows that a query's progress tells of, each once, in their order."""
-    found = {p["batchId"]: _micro_batch(p) for p in progress if p.get("numInputRows")}
+    found = {p["batchId"]: _micro_batch(p) for p in progress if _of_sources(p, "numInputRows")}
     return tuple(found[number] for number in sorted(found))
 
 
@@ -155,14 +155,19 @@ def _micro_batch(progress: Mapping[str, Any]) -> MicroBatch:
         query_run_id=progress["runId"],
         batch_id=progress["batchId"],
         started_at=datetime.fromisoformat(progress["timestamp"].replace("Z", "+00:00")),
-        rows=progress["numInputRows"],
+        rows=int(_of_sources(progress, "numInputRows")),
         # 0 of a run's first, for want of one before.
-        input_rows_per_second=progress.get("inputRowsPerSecond") or None,
+        input_rows_per_second=_of_sources(progress, "inputRowsPerSecond") or None,
         duration_ms=durations.get("triggerExecution", progress.get("batchDuration", 0)),
         phases={column: durations[phase] for phase, column in PHASES.items() if phase in durations},
         end_offsets=[offsets(source.get("endOffset")) for source in progress["sources"]],
         lag=_lag(progress["sources"]),
     )
+
+
+def _of_sources(progress: Mapping[str, Any], figure: str) -> float:
+    """The figure of all sources: classic Spark gives the sum too, Spark Connect doesn't."""
+    return sum(source.get(figure) or 0 for source in progress["sources"])
 
 
 def offsets(value: Any) -> Any:

@@ -63,6 +63,7 @@ def test_the_listening_pipeline_and_an_increment_give_what_the_oracle_says(lab: 
     succeeded(lab.run(fault=None, **remote))
     lab.compare()
     assert lab.rows("bronze.quarantine") > 0
+    assert lab.rows("metrics.streaming") >= 4
     assert not lock_file(lab.lake.root).exists()
 
 

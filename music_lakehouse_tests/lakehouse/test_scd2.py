@@ -1,30 +1,41 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
-from music_lakehouse.lakehouse.scd2 import changed_stretches, holding, holds_at, versions
+from music_lakehouse.lakehouse.query import connected
+from music_lakehouse.lakehouse.scd2 import changed_stretches, holding, holds_at, versions, versions_query
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 EVIDENCE = "shop STRING, till INT, at INT, rank INT, price DOUBLE, owner STRING"
 
 
-def told(spark: SparkSession, rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
-    found = versions(
-        spark.createDataFrame(rows, EVIDENCE),
-        key=["shop", "till"],
-        at="at",
-        order=["rank"],
-        tracked=["price", "owner"],
-        carried={"owner": "nobody"},
-        start="since",
-        end="until",
-    )
-    assert found.columns == ["shop", "till", "since", "until", "price", "owner"]
-    return sorted((tuple(row) for row in found.collect()), key=str)
+HOW: dict[str, Any] = {
+    "key": ["shop", "till"],
+    "at": "at",
+    "order": ["rank"],
+    "tracked": ["price", "owner"],
+    "carried": {"owner": "nobody"},
+    "start": "since",
+    "end": "until",
+}
+
+
+def told(spark: SparkSession, rows: list[tuple[object, ...]], **how: Any) -> list[tuple[object, ...]]:
+    """The versions that the evidence tells, by Spark and by DuckDB."""
+    evidence = spark.createDataFrame(rows, EVIDENCE)
+    found = versions(evidence, **(HOW | how))
+    with connected() as connection:
+        connection.register("evidence", evidence.toArrow())
+        here = connection.sql(versions_query(**(HOW | how)).format(evidence="evidence")).to_arrow_table()
+    assert found.columns == here.column_names
+    by_spark = sorted((tuple(row) for row in found.collect()), key=str)
+    assert by_spark == sorted((tuple(row.values()) for row in here.to_pylist()), key=str)
+    return by_spark
 
 
 def test_versions_follow_the_evidence_whatever_its_order_and_however_often_it_comes(spark: SparkSession) -> None:
@@ -69,21 +80,33 @@ def test_what_is_kept_is_of_the_evidence_with_which_a_version_began(spark: Spark
         ("a", 1, 40, 1, 2.0, "changed"),
         ("a", 1, 40, 2, 2.0, "again"),
     ]
-    found = versions(
-        spark.createDataFrame(evidence, EVIDENCE),
-        key=["shop", "till"],
-        at="at",
-        order=["rank"],
-        tracked=["price"],
-        carried={},
-        start="since",
-        end="until",
-        kept=["owner"],
-    )
-    assert sorted(tuple(row) for row in found.collect()) == [
-        ("a", 1, 10, 40, 1.0, "first"),
-        ("a", 1, 40, None, 2.0, "changed"),
+    found = told(spark, evidence, tracked=["price"], carried={}, kept=["owner"])
+    assert found == [("a", 1, 10, 40, 1.0, "first"), ("a", 1, 40, None, 2.0, "changed")]
+
+
+def test_any_evidence_tells_the_same_whichever_engine_is_asked_and_in_whichever_order(
+    spark: SparkSession, seed: int
+) -> None:
+    rng = Random(seed)
+    evidence: list[tuple[object, ...]] = [
+        (
+            rng.choice(["a", "b", None]),
+            rng.randrange(3),
+            rng.randrange(20),
+            rng.choice([0, 1, None]),
+            rng.choice([1.0, 2.0, None]),
+            rng.choice(["Eve", "Bob", None]),
+        )
+        for _ in range(200)
     ]
+
+    found = told(spark, evidence)
+
+    assert len(found) > 20
+    assert found == told(spark, rng.sample(evidence * 2, 2 * len(evidence)))
+    # With what is kept, of evidence that is equal in all else the choice must be the same too.
+    how: dict[str, Any] = {"tracked": ["price"], "carried": {}, "order": ["rank", "owner"], "kept": ["owner"]}
+    assert told(spark, evidence, **how) == told(spark, rng.sample(evidence, len(evidence)), **how)
 
 
 VERSIONS = "shop STRING, since_day INT, until_day INT"

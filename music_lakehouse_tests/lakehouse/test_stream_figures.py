@@ -25,7 +25,7 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 
 
 def progress(batch: int, rows: int, *, latest: int = 300, seconds: int = 2, **more: Any) -> dict[str, Any]:
-    """What Spark 4.2 says of a micro-batch of a Kafka query."""
+    """What Spark 4.2 says of a micro-batch of a Kafka query, without the sums over sources: Spark Connect has none."""
     return {
         "id": "query",
         "runId": "run",
@@ -33,14 +33,14 @@ def progress(batch: int, rows: int, *, latest: int = 300, seconds: int = 2, **mo
         "timestamp": f"2026-11-21T12:00:{batch:02}.500Z",
         "batchId": batch,
         "batchDuration": seconds * 1000,
-        "numInputRows": rows,
-        "inputRowsPerSecond": 50.0 if batch else 0.0,
         "durationMs": {"addBatch": 1500, "walCommit": 10, "triggerExecution": seconds * 1000},
         "sources": [
             {
                 "description": "KafkaV2[Subscribe[listen_events]]",
                 "endOffset": {"listen_events": {"0": 100 * (batch + 1), "1": 0}},
                 "latestOffset": json.dumps({"listen_events": {"0": latest, "1": 0}}),
+                "numInputRows": rows,
+                "inputRowsPerSecond": 50.0 if batch else 0.0,
             }
         ],
         **more,
@@ -72,7 +72,8 @@ def test_a_micro_batch_has_what_spark_says_of_it() -> None:
 
 
 def test_of_a_source_that_is_not_kafka_nobody_knows_the_lag() -> None:
-    source = {"description": "DeltaSource[file:/lake]", "endOffset": {"reservoirVersion": 4}, "latestOffset": None}
+    ends = {"endOffset": {"reservoirVersion": 4}, "latestOffset": None}
+    source = {"description": "DeltaSource[file:/lake]", "numInputRows": 100, **ends}
     [batch] = micro_batches([progress(0, 100, sources=[source])])
 
     assert (batch.lag, batch.end_offsets) == (None, [{"reservoirVersion": 4}])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -66,9 +67,11 @@ class TouchedUsers:
         """The table's rows of the users."""
         return lake.read(table) if self.ids is None else keyed(lake, table, self.ids)
 
-    def standing(self, lake: Lake, known: Rows) -> DataFrame:
+    def standing(self, known: Rows) -> Rows:
         """Of what is known of them that which new evidence adds to."""
-        return lake.frame(known).where("false") if self.whole else lake.frame(known)
+        if not self.whole:
+            return known
+        return known.where("false") if isinstance(known, DataFrame) else known.schema.empty_table()
 
 
 def touched_users(lake: Lake, changes: Changes, *, also: Table | None = None) -> TouchedUsers:
@@ -76,24 +79,28 @@ def touched_users(lake: Lake, changes: Changes, *, also: Table | None = None) ->
     bronze = [change for table, change in changes.by_source.items() if table in ALL_BRONZE]
     name = ", ".join(map(str, bronze))
     if any(change.full for change in bronze):
-        present = _shared_if_few(lake, f"evidence {name}", lambda: _evidence({t: lake.read(t) for t in ALL_BRONZE}))
-        return TouchedUsers(lake.shared(f"touched {name}", lambda: _touched(lake, present)), present, True, None)
+        events = {table: lake.read(table) for table in ALL_BRONZE}
+        present = _shared_if_few(lake, f"evidence {name}", lambda: _evidence(events))
+        touched = lake.shared(f"touched {name}", lambda: lake.frame(_touched(lake, events)))
+        return TouchedUsers(touched, present, True, None)
     if not changes.only_added(*ALL_BRONZE):
         more = changes.get(also) if also is not None else None
         rows = [change.touched.select("userId") for change in (*bronze, *([more] if more else []))]
         name = f"{name}, {more}"
         ids = lake.shared(f"ids {name}", lambda: reduce(DataFrame.union, rows).where("userId IS NOT NULL").distinct())
-        present = _shared_if_few(lake, f"evidence {name}", lambda: _evidence_of(lake, ids))
-        return TouchedUsers(lake.shared(f"touched {name}", lambda: _touched(lake, present)), present, True, ids)
-    added = _evidence({change.source: change.touched for change in bronze}) if bronze else _none(lake)
-    touched: Rows
-    if all(change.here is not None for change in bronze):
-        touched = lake.once(f"touched {name}", _touched(lake, added).toArrow)
-        recent = lake.once(f"evidence {name}", lambda: _recent_evidence(lake, touched))
+        events = {table: lake.read(table).join(F.broadcast(ids), "userId", "left_semi") for table in ALL_BRONZE}
+        present = _shared_if_few(lake, f"evidence {name}", lambda: _evidence(events))
+        touched = lake.shared(f"touched {name}", lambda: lake.frame(_touched(lake, events)))
+        return TouchedUsers(touched, present, True, ids)
+    added = {change.source: change.found_touched for change in bronze}
+    new: Rows
+    if any(isinstance(rows, DataFrame) for rows in added.values()):
+        new = lake.shared(f"touched {name}", lambda: lake.frame(_touched(lake, added)))
+        recent = _recent_evidence(lake, new)
     else:
-        touched = lake.shared(f"touched {name}", lambda: _touched(lake, added))
-        recent = _recent_evidence(lake, touched)
-    return TouchedUsers(touched, recent, False, evaluated(lake, "SELECT userId FROM {touched}", touched=touched))
+        new = lake.once(f"touched {name}", lambda: _touched(lake, added))
+        recent = lake.once(f"evidence {name}", lambda: _recent_evidence(lake, new))
+    return TouchedUsers(new, recent, False, evaluated(lake, "SELECT userId FROM {new}", new=new))
 
 
 def once_each(lake: Lake, listens: DataFrame, *, greatest: Sequence[str] = ()) -> DataFrame:
@@ -114,8 +121,12 @@ def _shared_if_few(lake: Lake, name: str, build: Callable[[], DataFrame]) -> Dat
     return lake.shared(name, build) if lake.small else build()
 
 
-def _touched(lake: Lake, evidence: DataFrame) -> DataFrame:
-    return lake.frame(evaluated(lake, users.TOUCHED_USERS, evidence=evidence))
+def _touched(lake: Lake, events: Mapping[Table, Rows]) -> Rows:
+    """The users of bronze's events."""
+    named: dict[str, Any] = {table.name: rows for table, rows in events.items()}
+    named = named or {LISTENS.name: LISTENS.arrow_schema.empty_table()}
+    shown = (users.when_shown(f"{{{name}}}", status_changes=name == STATUS_CHANGES.name) for name in named)
+    return evaluated(lake, users.TOUCHED_USERS.format(evidence=f"({' UNION ALL '.join(shown)})"), **named)
 
 
 def _recent_evidence(lake: Lake, touched: Rows) -> Rows:
@@ -133,16 +144,12 @@ def _recent_evidence(lake: Lake, touched: Rows) -> Rows:
         for table in ALL_BRONZE
         if newest[table] is not None and newest[table] >= since.first
     }
-    evidence = _evidence({table: lake.frame(rows) for table, rows in recent.items()})
+    some = {t: lake.frame(rows) for t, rows in recent.items() if isinstance(rows, DataFrame) or rows.num_rows}
+    evidence = _evidence(some) if some else _none(lake)
     return evidence if any(isinstance(rows, DataFrame) for rows in recent.values()) else evidence.toArrow()
 
 
-def _evidence_of(lake: Lake, ids: DataFrame) -> DataFrame:
-    """All evidence of the users."""
-    return _evidence({t: lake.read(t).join(F.broadcast(ids), "userId", "left_semi") for t in ALL_BRONZE})
-
-
-def _evidence(events: dict[Table, DataFrame]) -> DataFrame:
+def _evidence(events: Mapping[Table, DataFrame]) -> DataFrame:
     shown = [
         users.evidence_of_status_changes(rows) if table is STATUS_CHANGES else users.evidence(rows)
         for table, rows in events.items()

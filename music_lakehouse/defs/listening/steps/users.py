@@ -27,22 +27,27 @@ _FILES_OF_A_FULL_LOAD = 8
 def _update_dim_users(lake: Lake, changes: Changes) -> Written:
     touched = touched_users(lake, changes)
     known = touched.known(lake, DIM_USERS)
-    shown, evidence = lake.frame(touched.users), lake.frame(touched.evidence)
-    versions = users.user_versions(shown, touched.standing(lake, known), evidence)
+    versions = evaluated(
+        lake, users.USER_VERSIONS, touched=touched.users, known=touched.standing(known), present=touched.evidence
+    )
     return make_equal(lake, DIM_USERS, versions, current=known, delete=True)
 
 
 def _update_user_profiles(lake: Lake, changes: Changes) -> Written:
     touched = touched_users(lake, changes, also=DIM_USERS)
-    shown, evidence = lake.frame(touched.users), lake.frame(touched.evidence)
     renamed = changes.get(DIM_USERS)
     if renamed is not None and not touched.whole:
-        shown = users.with_users(shown, renamed.rows)
-        union = "SELECT userId FROM {touched} UNION SELECT userId FROM {renamed}"
-        touched = replace(touched, ids=evaluated(lake, union, touched=touched.users, renamed=renamed.found))
+        shown = evaluated(lake, users.WITH_USERS, touched=touched.users, more=renamed.found)
+        touched = replace(touched, users=shown, ids=evaluated(lake, "SELECT userId FROM {shown}", shown=shown))
     known = touched.known(lake, USER_PROFILES)
-    current_versions = lake.frame(touched.known(lake, DIM_USERS)).where("current_row = 1")
-    desired = users.user_profiles(shown, touched.standing(lake, known), evidence, current_versions)
+    desired = evaluated(
+        lake,
+        users.USER_PROFILES,
+        touched=touched.users,
+        known=touched.standing(known),
+        present=touched.evidence,
+        versions=touched.known(lake, DIM_USERS),
+    )
     return make_equal(lake, USER_PROFILES, desired, current=known, delete=True)
 
 

@@ -8,18 +8,35 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.silver_tables import OPEN_END, UNKNOWN_NAME
-from music_lakehouse.defs.listening.transforms.text import clean_text, key
-from music_lakehouse.lakehouse.scd2 import versions
+from music_lakehouse.defs.listening.transforms.text import clean_text
+from music_lakehouse.lakehouse.scd2 import versions_query
 
 _CARRIED = dict.fromkeys(("firstName", "lastName", "gender"), UNKNOWN_NAME)
 _TRACKED = ("level", "firstName", "lastName", "gender")
 
 
+_AFTER_STATUS_CHANGE = "INTERVAL 1 MILLISECOND"
+_NEW_VERSIONS = versions_query(
+    key=["userId"],
+    at="at",
+    order=["itemInSession"],
+    tracked=_TRACKED,
+    carried=_CARRIED,
+    start="row_activation_date",
+    end="row_expiration_date",
+)
 EVIDENCE = (
     *("userId", "timestamp", "itemInSession", "level", "firstName", "lastName", "gender", "registration_time"),
     *("city", "state"),
 )
 """The columns of bronze that are evidence."""
+
+
+def when_shown(events: str, *, status_changes: bool) -> str:
+    """A query of bronze's events: of each with a user only from when on its evidence holds, and what TOUCHED_USERS asks
+    for beside that."""
+    at = f"timestamp + {_AFTER_STATUS_CHANGE}" if status_changes else "timestamp"
+    return f"SELECT userId, {at} AS at, registration_time, timestamp AS seen FROM {events} WHERE userId IS NOT NULL"
 
 
 def evidence(events: DataFrame) -> DataFrame:
@@ -47,7 +64,7 @@ def evidence_of_status_changes(events: DataFrame) -> DataFrame:
     """The same of status changes: they carry the old level, so that the other one holds from a millisecond later."""
     return (
         evidence(events)
-        .withColumn("at", F.col("at") + F.expr("INTERVAL 1 MILLISECOND"))
+        .withColumn("at", F.col("at") + F.expr(_AFTER_STATUS_CHANGE))
         .withColumn("itemInSession", F.lit(-1))
         .withColumn("level", F.when(F.col("level") == "free", "paid").otherwise("free"))
     )
@@ -62,86 +79,76 @@ TOUCHED_USERS = """
 last time seen in it. In words that any SQL engine understands, as those below."""
 
 
-def with_users(touched: DataFrame, more: DataFrame) -> DataFrame:
-    """The touched users and those of `more` (any rows with a userId), of whom there is no new evidence."""
-    both = touched.unionByName(more.select("userId").distinct(), allowMissingColumns=True)
-    return both.groupBy("userId").agg(
-        *(F.min(name).alias(name) for name in ("since", "registration_time", "first_seen")),
-        F.max("last_seen").alias("last_seen"),
+WITH_USERS = """
+    SELECT userId, min(t.since) AS since, min(registration_time) AS registration_time, min(first_seen) AS first_seen,
+           max(last_seen) AS last_seen
+    FROM (
+        SELECT userId, since, registration_time, first_seen, last_seen FROM {touched}
+        UNION ALL SELECT userId, NULL, NULL, NULL, NULL FROM {more}
+    ) AS t GROUP BY userId
+"""
+"""The touched users and those of `more` (any rows with a userId), of whom there is no new evidence."""
+
+_NO_END = f"CAST('{OPEN_END}' AS TIMESTAMP)"
+USER_VERSIONS = f"""
+    WITH before AS (
+        SELECT /*+ BROADCAST(t) */ k.*, row_number() OVER (
+            PARTITION BY k.userId ORDER BY k.row_activation_date DESC
+        ) AS age
+        FROM {{known}} AS k JOIN {{touched}} AS t ON k.userId = t.userId WHERE k.row_activation_date < t.since
+    ), told_anew AS (
+        SELECT /*+ BROADCAST(t) */ p.userId, p.at, p.itemInSession, p.level, p.firstName, p.lastName, p.gender
+        FROM {{present}} AS p JOIN {{touched}} AS t ON p.userId = t.userId WHERE p.at >= t.since
+        UNION ALL
+        SELECT userId, row_activation_date, NULL, level, {", ".join(f"nullif({n}, '{u}')" for n, u in _CARRIED.items())}
+        FROM before WHERE age = 1
+    ), new AS ({_NEW_VERSIONS.format(evidence="told_anew")}), told AS (
+        SELECT userId, row_activation_date, coalesce(row_expiration_date, {_NO_END}) AS row_expiration_date,
+               {", ".join(_TRACKED)}
+        FROM new
+        UNION ALL SELECT userId, row_activation_date, row_expiration_date, {", ".join(_TRACKED)}
+        FROM before WHERE age > 1
+    ), registered AS (
+        SELECT userId, min(registration_time) AS registration_time FROM (
+            SELECT userId, registration_time FROM {{touched}} UNION ALL SELECT userId, registration_time FROM {{known}}
+        ) AS r GROUP BY userId
     )
+    SELECT /*+ BROADCAST(r) */ t.*, r.registration_time,
+           md5(CAST(t.userId AS STRING) || '|' || CAST(unix_millis(t.row_activation_date) AS STRING)) AS userKey,
+           CASE WHEN t.row_expiration_date = {_NO_END} THEN 1 ELSE 0 END AS current_row
+    FROM told AS t JOIN registered AS r ON t.userId = r.userId
+"""
+"""All versions of the touched users, as rows of dim_users.
 
+In: `touched` users; the versions `known` of them; all evidence `present` of them, old and new, from `since` on
+(evidence before it does no harm). What was known before `since` stands; from there on history is told anew.
+"""
 
-def user_versions(touched: DataFrame, known: DataFrame, present: DataFrame) -> DataFrame:
-    """All versions of the touched users, as rows of dim_users.
-
-    In: `touched_users`; the versions known of them; all evidence of them, old and new, from `since` on (evidence before
-    it does no harm). What was known before `since` stands; from there on history is told anew.
-    """
-    known = known.join(F.broadcast(touched.select("userId", "since")), "userId")
-    before = known.where("row_activation_date < since")
-    last_before = before.groupBy("userId").agg(F.max("row_activation_date").alias("row_activation_date"))
-    seed = before.join(last_before, ["userId", "row_activation_date"]).select(
-        "userId",
-        F.col("row_activation_date").alias("at"),
-        F.lit(None).cast("int").alias("itemInSession"),
-        "level",
-        *(F.nullif(F.col(name), F.lit(value)).alias(name) for name, value in _CARRIED.items()),
+USER_PROFILES = """
+    WITH places AS (
+        SELECT /*+ BROADCAST(t) */ p.userId, p.city, p.stateCode, row_number() OVER (
+            PARTITION BY p.userId
+            ORDER BY p.at DESC, p.itemInSession DESC NULLS LAST, p.level DESC NULLS LAST, p.firstName DESC NULLS LAST,
+                     p.lastName DESC NULLS LAST, p.gender DESC NULLS LAST, p.city DESC NULLS LAST,
+                     p.stateCode DESC NULLS LAST
+        ) AS age
+        FROM {present} AS p JOIN {touched} AS t ON p.userId = t.userId
+        WHERE p.at >= t.since AND (p.city IS NOT NULL OR p.stateCode IS NOT NULL)
     )
-    told_anew = present.join(F.broadcast(touched.select("userId", "since")), "userId").where("at >= since")
-    columns = ("userId", "at", "itemInSession", "level", *_CARRIED)
-    new = versions(
-        told_anew.select(*columns).unionByName(seed),
-        key=["userId"],
-        at="at",
-        order=["itemInSession"],
-        tracked=_TRACKED,
-        carried=_CARRIED,
-        start="row_activation_date",
-        end="row_expiration_date",
-    ).withColumn("row_expiration_date", F.coalesce("row_expiration_date", F.to_timestamp(F.lit(OPEN_END))))
-    standing = before.join(last_before, ["userId", "row_activation_date"], "left_anti").select(*new.columns)
-    registered = known.select("userId", "registration_time").union(touched.select("userId", "registration_time"))
-    earliest = registered.groupBy("userId").agg(F.min("registration_time").alias("registration_time"))
-    return (
-        new.unionByName(standing)
-        .join(earliest, "userId")
-        .withColumn("userKey", key("userId", F.unix_millis("row_activation_date")))
-        .withColumn("current_row", (F.col("row_expiration_date") == F.to_timestamp(F.lit(OPEN_END))).cast("int"))
-    )
+    SELECT t.userId, v.firstName, v.lastName, v.gender, v.level,
+           CASE WHEN p.userId IS NOT NULL THEN p.city ELSE k.city END AS city,
+           CASE WHEN p.userId IS NOT NULL THEN p.stateCode ELSE k.stateCode END AS stateCode,
+           v.registration_time, least(k.first_seen, t.first_seen) AS first_seen,
+           greatest(k.last_seen, t.last_seen) AS last_seen
+    FROM {touched} AS t
+    JOIN {versions} AS v ON t.userId = v.userId AND v.current_row = 1
+    LEFT JOIN {known} AS k ON t.userId = k.userId
+    LEFT JOIN places AS p ON t.userId = p.userId AND p.age = 1
+"""
+"""The touched users' profiles as rows of user_profiles.
 
-
-def user_profiles(touched: DataFrame, known: DataFrame, present: DataFrame, current_versions: DataFrame) -> DataFrame:
-    """The touched users' profiles as rows of user_profiles.
-
-    In: `touched_users`; the profiles known of them; all evidence of them from `since` on; their current versions.
-    """
-    order = F.struct("at", "itemInSession", "level", "firstName", "lastName", "gender", "city", "stateCode")
-    place = (
-        present.join(F.broadcast(touched.select("userId", "since")), "userId")
-        .where("at >= since AND (city IS NOT NULL OR stateCode IS NOT NULL)")
-        .groupBy("userId")
-        .agg(F.max(order).alias("newest"))
-        .select("userId", F.col("newest.city").alias("new_city"), F.col("newest.stateCode").alias("new_state"))
-    )
-    has_new_place = F.col("new_city").isNotNull() | F.col("new_state").isNotNull()
-    return (
-        touched.alias("t")
-        .join(current_versions.alias("v"), "userId")
-        .join(known.alias("k"), "userId", "left")
-        .join(place, "userId", "left")
-        .select(
-            "userId",
-            "v.firstName",
-            "v.lastName",
-            "v.gender",
-            "v.level",
-            F.when(has_new_place, F.col("new_city")).otherwise(F.col("k.city")).alias("city"),
-            F.when(has_new_place, F.col("new_state")).otherwise(F.col("k.stateCode")).alias("stateCode"),
-            "v.registration_time",
-            F.least("k.first_seen", "t.first_seen").alias("first_seen"),
-            F.greatest("k.last_seen", "t.last_seen").alias("last_seen"),
-        )
-    )
+In: `touched` users; the profiles `known` of them; all evidence `present` of them from `since` on; their `versions`.
+"""
 
 
 GREATEST = ("level",)

@@ -147,7 +147,8 @@ def load(spark: SparkSession, table: Rows, before: Rows, new: Rows) -> Rows:
     touched = evaluated(spark, users.TOUCHED_USERS, evidence=frame(spark, EVIDENCE, new))
     ids = {row["userId"] for row in new}
     known = frame(spark, DIM_USERS, [row for row in table if row["userId"] in ids])
-    told = users.user_versions(touched, known, frame(spark, EVIDENCE, [*before, *new]))
+    present = frame(spark, EVIDENCE, [*before, *new])
+    told = evaluated(spark, users.USER_VERSIONS, touched=touched, known=known, present=present)
     return [row for row in table if row["userId"] not in ids] + rows_of(told.select(*DIM_USERS.column_names))
 
 
@@ -251,22 +252,25 @@ def test_a_profile_is_as_of_the_newest_evidence(spark: SparkSession) -> None:
         {**shown(20, "paid"), "userId": 2},  # without a place: the last one stays
         {**shown(7, "free", None, registered=-1), "userId": 3, "stateCode": "NY"},
     ]
-    current = [
-        {"userId": 1, "firstName": "Anna", "lastName": "Berg", "gender": "F", "level": "free"},
-        {"userId": 2, "firstName": "Anna", "lastName": "Berg", "gender": "F", "level": "paid"},
+    versions_of_users = [
+        {"userId": 1, "firstName": "Anna", "lastName": "Berg", "gender": "F", "level": "paid", "current_row": 0},
+        {"userId": 1, "firstName": "Anna", "lastName": "Berg", "gender": "F", "level": "free", "current_row": 1},
+        {"userId": 2, "firstName": "Anna", "lastName": "Berg", "gender": "F", "level": "paid", "current_row": 1},
         {"userId": 3, "firstName": "Unknown", "lastName": "Berg", "gender": "F", "level": "free",
-         "registration_time": at(-1)},
-        {"userId": 4, "firstName": "Untouched", "level": "free"},
+         "registration_time": at(-1), "current_row": 1},
+        {"userId": 4, "firstName": "Untouched", "level": "free", "current_row": 1},
     ]  # fmt: skip
     known = [
         {"userId": 1, "city": "Rome", "first_seen": at(0), "last_seen": at(10)},
         {"userId": 2, "city": "Oslo", "first_seen": at(5), "last_seen": at(5)},
     ]
-    profiles = users.user_profiles(
-        evaluated(spark, users.TOUCHED_USERS, evidence=frame(spark, EVIDENCE, new)),
-        frame(spark, USER_PROFILES, known),
-        frame(spark, EVIDENCE, [*old, *new]),
-        frame(spark, DIM_USERS, current),
+    profiles = evaluated(
+        spark,
+        users.USER_PROFILES,
+        touched=evaluated(spark, users.TOUCHED_USERS, evidence=frame(spark, EVIDENCE, new)),
+        known=frame(spark, USER_PROFILES, known),
+        present=frame(spark, EVIDENCE, [*old, *new]),
+        versions=frame(spark, DIM_USERS, versions_of_users),
     )
     assert [tuple(row.values()) for row in rows_of(profiles.select(*USER_PROFILES.column_names), "userId")] == [
         (1, "Anna", "Berg", "F", "free", "Rome", None, None, at(0), at(10)),
