@@ -332,7 +332,8 @@ def _known(landing: Landing, shape: Shape, low: datetime | None) -> dict[Any, tu
         for file in files:
             rows = pq.read_table(file, filters=_in_window(shape, low))
             for (key, content), deleted in zip(_contents(rows, shape), rows[DELETED].to_pylist(), strict=True):
-                of_the_load[key] = () if deleted else (*of_the_load.get(key, ()), content)
+                before = of_the_load.get(key, ())
+                of_the_load[key] = () if deleted else (*before, content) if before else (content,)
         for key, contents in of_the_load.items():
             known.setdefault(key, contents)
     return known
@@ -354,6 +355,8 @@ def _contents(rows: pa.Table, shape: Shape) -> Iterator[tuple[Any, int]]:
     nulls = [None] * rows.num_rows
     names = [*shape.columns.names, RESCUED]
     columns = [rows[name].to_pylist() if name in rows.column_names else nulls for name in names]
-    contents = map(hash, zip(*columns, strict=True))
-    for key, content in zip(rows[shape.key].to_pylist(), contents, strict=True):
-        yield (None, content) if key is None else key, content
+    contents = list(map(hash, zip(*columns, strict=True)))
+    keys = rows[shape.key].to_pylist()
+    if rows[shape.key].null_count:
+        keys = [(None, content) if key is None else key for key, content in zip(keys, contents, strict=True)]
+    return zip(keys, contents, strict=True)
