@@ -29,11 +29,10 @@ def audit() -> None:
         law = check.name.removeprefix("audit_")
         rows.append((check.table, law, Text(state, style=style), check.failed, check.rows, check.description))
     show_table(("table", "law", "state", "failed", "of rows", "what it says"), rows, right=("failed", "of rows"))
-    broken = [check for check in done.checks if check.broken]
-    if broken:
-        say(f"{len(broken)} of {len(done.checks)} laws are broken", style="bold red")
+    if done.broken:
+        say(f"{len(done.broken)} of {len(done.checks)} laws are broken", style="bold red")
     show_end(JOB, done)
     if done.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if broken or not done.success:
+    if done.broken or not done.success:
         raise typer.Exit(FAILED)

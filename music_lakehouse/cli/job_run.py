@@ -71,6 +71,11 @@ class JobRun:
     def checks(self) -> list[CheckSeen]:
         return [check for step in self.steps for check in step.checks]
 
+    @property
+    def broken(self) -> list[CheckSeen]:
+        """The checks that found an error. Where these stop nothing downstream, the run succeeds all the same."""
+        return [check for check in self.checks if check.broken]
+
 
 def run_job(
     name: str,

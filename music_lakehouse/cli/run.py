@@ -31,7 +31,7 @@ def run(
         bool, typer.Option("--allow-empty", help="Of catalogue_key_scan: a table found empty was emptied.")
     ] = False,
 ) -> None:
-    """Run a Dagster job in this process. Exit code 0 only where the run succeeded.
+    """Run a Dagster job in this process. Exit code 0 only where the run succeeded and no check found an error.
 
     The run is in Dagster's instance (DAGSTER_HOME) as any other, with its figures and checks. continuous_pipeline runs
     until Ctrl-C, and tells of each micro-batch.
@@ -56,10 +56,10 @@ def run_and_show(
 
 
 def finish(done: JobRun) -> None:
-    """Ends the command with the run's exit code."""
+    """Ends the command with the run's exit code: 0 only where the run succeeded and no check found an error."""
     if done.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if not done.success:
+    if not done.success or done.broken:
         raise typer.Exit(FAILED)
 
 
@@ -67,10 +67,19 @@ def show_end(job: str, done: JobRun) -> None:
     """How the run ended, and of what it failed."""
     checks = Counter("passed" if check.passed else "failed" if check.is_error else "warned" for check in done.checks)
     told = ", ".join(f"{checks[kind]} {kind}" for kind in ("passed", "warned", "failed") if checks[kind])
-    end = "succeeded" if done.success else "was stopped" if done.interrupted else "failed"
+    well = done.success and not done.broken
+    end = (
+        "succeeded"
+        if well
+        else "was stopped"
+        if done.interrupted
+        else "ended with errors"
+        if done.success
+        else "failed"
+    )
     say(
         f"{job} {end} in {done.seconds:.1f} s" + (f"; checks: {told}" if told else "") + f" (run {done.run_id})",
-        style="bold green" if done.success else "bold red",
+        style="bold green" if well else "bold red",
     )
     for error in done.errors:
         note(f"Error: {error}", style="red")

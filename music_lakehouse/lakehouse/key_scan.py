@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import duckdb
 import pyarrow as pa
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from music_lakehouse.lakehouse.database import Database, DatabaseError
 from music_lakehouse.lakehouse.landing import DELETED, Landing, Load
-from music_lakehouse.lakehouse.sql_source import OVERLAP, Shape, SourceTable, any_loose, read_shape
+from music_lakehouse.lakehouse.sql_source import Shape, SourceTable, any_loose, read_shape
 
 KEYS_A_QUERY = 500
 
@@ -73,21 +73,20 @@ def scan_keys(
     known: pa.Table,
     *,
     allow_empty: bool = False,
-    overlap: timedelta = OVERLAP,
     now: datetime | None = None,
 ) -> Scanned:
     """Land the keys that are gone at the source as deleted rows, and the rows that are unknown or outdated as they are.
 
     `known` has the key and the watermark of every row that the lake holds or has refused; it must have been read before
     this is called, so that what is inserted meanwhile is not taken for deleted. Deleted rows land among the others,
-    in the order of their discovery (see `landing.MARKS`). The position of the extraction stays where it is; `overlap`
-    is the extraction's. Reads all keys: the cost is that of the table.
+    in the order of their discovery (see `landing.MARKS`). The position of the extraction stays where it is. Reads all
+    keys: the cost is that of the table.
     Raises DatabaseError, also where the table is empty while rows of it are known, unless `allow_empty`: a table that
     is being filled anew would close every row.
     """
     started = datetime.now(timezone.utc)
     now = now or started
-    latest = now.replace(tzinfo=None) + overlap
+    latest = now.replace(tzinfo=None) + table.overlap
 
     def work(connection: sa.Connection) -> Scanned:
         shape = read_shape(connection, table, landing)
@@ -126,11 +125,12 @@ def _keys(connection: sa.Connection, shape: Shape) -> pa.Table:
 
 
 def _rows_of(connection: sa.Connection, shape: Shape, keys: pa.ChunkedArray) -> Iterator[pa.Table]:
-    """The rows of these keys as they are now."""
+    """The rows of these keys as they are now, of a key that has several the newest last."""
     values = keys.to_pylist()
+    order = [shape.table.c[shape.watermark]] if shape.watermark else []
     for first in range(0, len(values), KEYS_A_QUERY):
         wanted = shape.table.c[shape.key].in_(values[first : first + KEYS_A_QUERY])
-        yield from shape.fetch(connection, shape.select().where(wanted))
+        yield from shape.fetch(connection, shape.select().where(wanted).order_by(*order))
 
 
 def _deletions(shape: Shape, keys: pa.ChunkedArray) -> pa.Table:

@@ -92,8 +92,13 @@ class Landing:
         files = self.files()
         if not files:
             return now
-        last = datetime.strptime(files[-1].name.split("-")[0], _NAME).replace(tzinfo=timezone.utc)
+        last = datetime.strptime(load_of(files[-1]), _NAME).replace(tzinfo=timezone.utc)
         return max(now, last + timedelta(microseconds=1))
+
+
+def load_of(file: Path) -> str:
+    """What the files of one load have in common: the load's time, as their names begin."""
+    return file.name.split("-")[0]
 
 
 def _position(file: Path) -> Position:

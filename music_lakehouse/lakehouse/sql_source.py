@@ -13,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from itertools import groupby
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from music_lakehouse.lakehouse.database import Database, DatabaseError
-from music_lakehouse.lakehouse.landing import DELETED, RESCUED, ROWS_A_FILE, Landing, Load
+from music_lakehouse.lakehouse.landing import DELETED, RESCUED, ROWS_A_FILE, Landing, Load, load_of
 
 OVERLAP = timedelta(days=1)
 ROWS_AT_A_TIME = 50_000
@@ -32,11 +33,14 @@ _DOES_NOT_FIT = (pa.ArrowException, OverflowError, TypeError, ValueError)
 @dataclass(frozen=True)
 class SourceTable:
     """A table of the database: its name, the column that identifies a row, and the column with the time of a row's last
-    change (a timestamp, a date or ISO text, in UTC); None: it is read whole each time."""
+    change (a timestamp, a date or ISO text, in UTC); None: it is read whole each time. A row may be committed later
+    than others of a newer time by `overlap`. `scd_type` says what is kept of a row: 1, its last state; 2, each."""
 
     name: str
     key: str
     watermark: str | None = None
+    scd_type: Literal[1, 2] = 1
+    overlap: timedelta = OVERLAP
 
 
 @dataclass(frozen=True)
@@ -66,17 +70,17 @@ def extract(
     landing: Landing,
     *,
     full_refresh: bool = False,
-    overlap: timedelta = OVERLAP,
     rows_a_file: int = ROWS_A_FILE,
     now: datetime | None = None,
 ) -> Extracted:
     """Land the rows that are new or changed since the last extraction; all rows the first time, with `full_refresh`,
     and where the last extraction was from another database.
 
-    Read are the rows whose watermark is not older than `overlap` before the newest one seen, and those without any; of
-    these land those that differ from what landed last of their key. So rows that share a watermark, rows committed late
-    by up to `overlap`, and rows without a watermark are neither lost nor landed twice. The window begins no later than
-    `overlap` before `now`, the present by default, whatever future a watermark is of.
+    Read are the rows whose watermark is not older than the table's overlap before the newest one seen, and those
+    without any; of these land those that differ from what landed last of their key. So rows that share a watermark,
+    rows committed late by up to the overlap, and rows without a watermark or a key are neither lost nor landed twice.
+    Where a key has several rows, the one with the newest watermark lands last. The window begins no later than the
+    overlap before `now`, the present by default, whatever future a watermark is of.
     The cost is that of the window, not of the history: an index on the watermark helps the database. Memory is that of
     the window's keys.
 
@@ -86,7 +90,7 @@ def extract(
     started = datetime.now(timezone.utc)
     now = now or started
     present = now.replace(tzinfo=None)
-    latest = present + overlap
+    latest = present + table.overlap
     position = None if full_refresh else landing.position()
     if position is not None and position.source != database.name:
         position = None
@@ -95,7 +99,7 @@ def extract(
         shape = read_shape(connection, table, landing)
         low = None
         if position is not None and position.high_watermark is not None and shape.watermark is not None:
-            low = min(position.high_watermark, present) - overlap
+            low = min(position.high_watermark, present) - table.overlap
         known = {} if position is None else _known(landing, shape, low)
         read = rescued = 0
         with Load(
@@ -308,20 +312,30 @@ def any_loose(rows: pa.Table, shape: Shape, latest: datetime) -> bool:
     return bool(times.null_count or pc.any(pc.greater(times, pa.scalar(latest, _MICROSECONDS))).as_py())
 
 
-def _unlike(rows: pa.Table, known: dict[Any, int | None], shape: Shape) -> pa.Table:
-    """The rows that are not what is known of their key."""
-    pairs = zip(rows[shape.key].to_pylist(), _contents(rows, shape), strict=True)
-    return rows.filter(pa.array([known.get(key) != content for key, content in pairs], pa.bool_()))
+def _unlike(rows: pa.Table, known: dict[Any, tuple[int, ...]], shape: Shape) -> pa.Table:
+    """The rows that are not what is known of their key. Behind one that isn't all of its key are taken: the one with
+    the newest watermark is the last to land."""
+    taken = []
+    for key, content in _contents(rows, shape):
+        taken.append(content not in known.get(key, ()))
+        if taken[-1]:
+            known.pop(key, None)
+    return rows.filter(pa.array(taken, pa.bool_()))
 
 
-def _known(landing: Landing, shape: Shape, low: datetime | None) -> dict[Any, int | None]:
-    """What landed last of each key in the window: a number that stands for its content, None where it was deleted."""
-    known: dict[Any, int | None] = {}
-    for file in landing.files_since(low):
-        rows = pq.read_table(file, filters=_in_window(shape, low))
-        pairs = zip(rows[shape.key].to_pylist(), _contents(rows, shape), rows[DELETED].to_pylist(), strict=True)
-        for key, content, deleted in pairs:
-            known.setdefault(key, None if deleted else content)
+def _known(landing: Landing, shape: Shape, low: datetime | None) -> dict[Any, tuple[int, ...]]:
+    """What the last load that had a key in the window landed of it: numbers that stand for the contents of its rows,
+    mostly one; none where it was deleted."""
+    known: dict[Any, tuple[int, ...]] = {}
+    for _, files in groupby(landing.files_since(low), load_of):
+        of_the_load: dict[Any, tuple[int, ...]] = {}
+        for file in files:
+            rows = pq.read_table(file, filters=_in_window(shape, low))
+            for (key, content), deleted in zip(_contents(rows, shape), rows[DELETED].to_pylist(), strict=True):
+                before = of_the_load.get(key, ())
+                of_the_load[key] = () if deleted else (*before, content) if before else (content,)
+        for key, contents in of_the_load.items():
+            known.setdefault(key, contents)
     return known
 
 
@@ -335,9 +349,14 @@ def _in_window(shape: Shape, low: datetime | None) -> pc.Expression | None:
     return None if bound is None else (watermark >= pa.scalar(bound, arrow_type)) | watermark.is_null()
 
 
-def _contents(rows: pa.Table, shape: Shape) -> Iterator[int]:
-    """A number for each row, the same for rows that are the same in all their columns."""
+def _contents(rows: pa.Table, shape: Shape) -> Iterator[tuple[Any, int]]:
+    """Of each row what it is known again by, and a number that is the same for rows that are the same in all their
+    columns. A row without a key is known by all of them."""
     nulls = [None] * rows.num_rows
     names = [*shape.columns.names, RESCUED]
     columns = [rows[name].to_pylist() if name in rows.column_names else nulls for name in names]
-    return map(hash, zip(*columns, strict=True))
+    contents = list(map(hash, zip(*columns, strict=True)))
+    keys = rows[shape.key].to_pylist()
+    if rows[shape.key].null_count:
+        keys = [(None, content) if key is None else key for key, content in zip(keys, contents, strict=True)]
+    return zip(keys, contents, strict=True)

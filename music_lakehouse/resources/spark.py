@@ -21,7 +21,7 @@ from music_lakehouse import jars
 from music_lakehouse.lakehouse.locks import spark_children
 from music_lakehouse.lakehouse.masking import Masking
 from music_lakehouse.lakehouse.remote_spark import RemoteSession, limit_retries, require_server, with_secrets
-from music_lakehouse.lakehouse.sql_names import register_tables
+from music_lakehouse.lakehouse.sql_names import register_on_demand, register_tables, stop_registering
 from music_lakehouse.resources import s3a
 from music_lakehouse.settings import Settings
 
@@ -71,7 +71,8 @@ class SparkResource(LazyPySparkResource):
 
     @property
     def spark_session(self) -> SparkSession:
-        """The session. Raises SessionWithoutDeltaError where the one that is active, or the server's, lacks Delta, and
+        """The session. Its `sql` knows the lake's tables as `layer.table`: it registers those that a statement names.
+        Raises SessionWithoutDeltaError where the one that is active, or the server's, lacks Delta, and
         SparkUnavailableError where no server answers."""
         self._init_session()
         return cast(SparkSession, self._spark_session)
@@ -91,9 +92,9 @@ class SparkResource(LazyPySparkResource):
         return RemoteSession.of(self._spark_session, self.remote)
 
     def sql_session(self, root: str | None = None, *, masked: bool = False) -> SparkSession:
-        """The session with the tables of the lake at `root` (an absolute path or a URI; default: the settings') by
-        their names: for people who ask in SQL. It takes a fifth of a second a table, which no run has to wait for.
-        `masked` makes the names views without personal data."""
+        """The session with all tables of the lake at `root` (an absolute path or a URI; default: the settings') by
+        their names, as its catalog lists them too: a fifth of a second a table. `masked` makes the names views without
+        personal data."""
         from music_lakehouse.defs.catalog import TABLES
 
         settings = Settings()
@@ -119,6 +120,7 @@ class SparkResource(LazyPySparkResource):
         if active is not None:
             for key, value in {**session_settings(master), **self.spark_config}.items():
                 active.conf.set(key, value)
+        register_on_demand(session, self.lake_root or Settings().lake_uri)
         self._spark_session = session
 
     def _new_session(self) -> SparkSession:
@@ -161,6 +163,8 @@ class SparkResource(LazyPySparkResource):
                 query.stop()
             if self._made:
                 session.stop()
+            else:
+                stop_registering(session)
         except Exception as error:
             if not self._made:
                 raise

@@ -8,11 +8,12 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
+import typer
 from deltalake import DeltaTable, write_deltalake
 
 from music_lakehouse.cli.dagster_home import CONFIGURATION
-from music_lakehouse.cli.job_run import CheckSeen, StepSeen
-from music_lakehouse.cli.run import step_lines
+from music_lakehouse.cli.job_run import CheckSeen, JobRun, StepSeen
+from music_lakehouse.cli.run import finish, show_end, step_lines
 from music_lakehouse.lakehouse.locks import current_holder
 from music_lakehouse.settings import TOPICS
 from music_lakehouse.simulator.broker import EmbeddedBroker
@@ -183,6 +184,23 @@ def test_a_run_that_fails_says_of_what_and_ends_with_exit_code_1(tmp_path: Path)
     assert "streaming_pipeline failed" in ran.out
     assert "cannot be written" in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_a_run_that_succeeds_with_an_error_found_by_a_check_ends_with_exit_code_1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def ended(*, is_error: bool) -> tuple[int, str]:
+        check = CheckSeen("landing.x", "table_readable", "x is locked", False, is_error, rows=1, failed=1)
+        done = JobRun("1", True, False, 2.0, [StepSeen("x", 0.0, checks=[check])], [])
+        show_end("catalogue_pipeline", done)
+        try:
+            finish(done)
+        except typer.Exit as end:
+            return end.exit_code, capsys.readouterr().out
+        return 0, capsys.readouterr().out
+
+    assert ended(is_error=False) == (0, "catalogue_pipeline succeeded in 2.0 s; checks: 1 warned (run 1)\n")
+    assert ended(is_error=True) == (1, "catalogue_pipeline ended with errors in 2.0 s; checks: 1 failed (run 1)\n")
 
 
 def test_each_table_of_a_step_has_its_own_checks_and_seconds() -> None:

@@ -4,10 +4,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from music_lakehouse.defs.catalog import TABLES
-from music_lakehouse.defs.heart_rate.tables import DIM_PATIENTS, HEART_RATE_BY_PATIENT
+from music_lakehouse.defs.heart_rate.tables import DIM_PATIENTS, HEART_RATE_BY_PATIENT, HEART_RATE_HOURLY
 from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.records import append_records
@@ -47,6 +48,41 @@ def test_a_session_for_people_knows_every_table_by_its_name_and_leaves_nothing_o
     assert counted(session, DIM_PATIENTS.full_name) == 2
     assert sorted(tmp_path.rglob("*")) == before, "nothing is written into the lake"
     assert not [path for path in ("spark-warehouse", "metastore_db", "derby.log") if Path(path).exists()]
+
+
+def test_a_session_of_the_resource_knows_the_tables_that_a_statement_names(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(str(tmp_path / "it's a lake"), spark)
+    lake.create(HEART_RATE_BY_PATIENT)
+    add_people(lake, 1, 2)
+    monkeypatch.setenv("LAKEHOUSE_ROOT", lake.root)
+    resource = SparkResource()
+    session = resource.spark_session
+    session.sql("DROP SCHEMA IF EXISTS bronze CASCADE")
+    session.sql("DROP SCHEMA IF EXISTS gold CASCADE")
+
+    session.sql(f"SELECT 'gold.x' FROM delta.`{lake.path(DIM_PATIENTS)}`")
+    assert not session.catalog.databaseExists("gold"), "no table is named"
+    assert names_in(session, "gold") == {HEART_RATE_BY_PATIENT.full_name}
+    rows = session.sql("SELECT mrn FROM Bronze.`dim_patients` p LEFT JOIN gold.heart_rate_by_patient USING (mrn)")
+    assert rows.count() == 2
+    lake.create(HEART_RATE_HOURLY)
+    assert names_in(session, "gold") == {HEART_RATE_BY_PATIENT.full_name, HEART_RATE_HOURLY.full_name}
+    Path(lake.path(HEART_RATE_HOURLY)).rename(tmp_path / "away")
+    assert names_in(session, "gold") == {HEART_RATE_BY_PATIENT.full_name}
+    add_people(lake, 3)
+    assert counted(session, DIM_PATIENTS.full_name) == 3, "what is committed later is seen"
+    session.sql("DROP TABLE bronze.dim_patients")
+    assert counted(session, DIM_PATIENTS.full_name) == 3, "to drop a name drops no data"
+    with pytest.raises(AnalysisException, match="TABLE_OR_VIEW_NOT_FOUND"):
+        session.sql("SELECT * FROM gold.heart_rates")
+
+    other = Lake(str(tmp_path / "other"), spark)
+    add_people(other, 9)
+    assert SparkResource(lake_root=other.root).spark_session.sql("SELECT mrn FROM bronze.dim_patients").first() == (9,)
+    resource.close()
+    assert "sql" not in vars(session)
 
 
 def test_names_follow_the_lake_that_was_registered_last_and_can_be_dropped_without_harm(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from random import Random
@@ -54,9 +55,10 @@ def test_the_first_load_is_full_and_the_next_ones_land_what_is_new_or_changed(so
 
 def test_rows_that_share_the_newest_watermark_are_neither_lost_nor_doubled(source: Source, landing: Landing) -> None:
     source.put((1, "Ann", MON), (2, "Bob", TUE))
-    extract(source.database, USERS, landing, overlap=timedelta(0))
+    without_overlap = replace(USERS, overlap=timedelta(0))
+    extract(source.database, without_overlap, landing)
     source.put((3, "Cid", TUE))
-    extract(source.database, USERS, landing, overlap=timedelta(0))
+    extract(source.database, without_overlap, landing)
 
     assert names(landing) == [["Ann", "Bob"], ["Cid"]]
 
@@ -130,6 +132,28 @@ def test_a_row_that_has_no_time_or_one_in_the_future_lands_once_and_hides_nothin
     extract(source.database, USERS, landing, now=noon + timedelta(days=9))
     extract(source.database, USERS, landing, now=noon + timedelta(days=9))
     assert names(landing)[4:] == [["Even"]]
+
+
+def test_rows_without_a_key_land_once_and_of_a_key_with_several_rows_the_newest_lands_last(
+    tmp_path: Path, landing: Landing
+) -> None:
+    source = Source(SecretStr(f"sqlite:///{tmp_path}/source.db"))
+    source.run('DROP TABLE "DimUser"', 'CREATE TABLE "DimUser" (user_id INTEGER, user_name TEXT, updated_at TEXT)')
+    insert = 'INSERT INTO "DimUser" VALUES'
+    source.run(f"{insert} (NULL, 'No', '{MON}'), (NULL, 'One', '{MON}'), (1, 'New', '{TUE}'), (1, 'Old', '{MON}')")
+
+    def last() -> str:
+        return [row["user_name"] for rows in landed(landing) for row in rows if row["user_id"] == 1][-1]
+
+    loads = [extract(source.database, USERS, landing).landed for _ in range(3)]
+    assert (loads, last()) == ([4, 0, 0], "New")
+    source.run(f"{insert} (1, 'Late', '{MON}'), (NULL, 'Two', '{MON}')")
+    loads = [extract(source.database, USERS, landing, rows_a_file=1).landed for _ in range(4)]
+    assert loads[0] == 3, "the late row, the newer one behind it, and the one without a key"
+    assert (loads[2:], last()) == ([0, 0], "New")
+
+    scan_keys(source.database, USERS, landing, known({}, USERS))
+    assert last() == "New"
 
 
 def test_a_full_refresh_lands_all_rows_again_and_counts_as_the_first_load(source: Source, landing: Landing) -> None:

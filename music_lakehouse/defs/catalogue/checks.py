@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from music_lakehouse.defs.catalogue.entities import ARTISTS, DIMENSIONS, ENTITIES, STREAMS, TRACKS, USERS, Entity
+from music_lakehouse.defs.catalogue.entities import (
+    ARTISTS,
+    DIMENSIONS,
+    ENTITIES,
+    OF_A_STREAM,
+    STREAMS,
+    TRACKS,
+    USERS,
+    Entity,
+)
 from music_lakehouse.defs.catalogue.tables import (
     BRONZE,
     DIM_DATE,
@@ -137,7 +146,7 @@ CHECKS: Mapping[Table, list[Check]] = {
             )
             """,
         ),
-        *(_version_held(entity) for entity in DIMENSIONS),
+        *(_version_held(entity) for entity in OF_A_STREAM),
         _ARTIST_OF_THE_TRACK,
         of_each_row(
             "complete",

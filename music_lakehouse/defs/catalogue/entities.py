@@ -112,5 +112,7 @@ STREAMS = Entity(
     positive=("listen_duration",),
 )
 ENTITIES = (USERS, ARTISTS, TRACKS, DATES, STREAMS)
-DIMENSIONS = (USERS, ARTISTS, TRACKS)
+DIMENSIONS = tuple(entity for entity in ENTITIES if entity.source.scd_type == 2)
 """Those whose history is kept."""
+OF_A_STREAM = (USERS, ARTISTS, TRACKS)
+"""Those of whom a stream shows the version that held."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from music_lakehouse.defs.catalogue.source import SOURCE_TABLES, directory_of, landing_of, nothing_to_read
 from music_lakehouse.defs.catalogue.tables import BRONZE
 from music_lakehouse.defs.landed_files import landing_key
-from music_lakehouse.defs.shell import column_schema, retried
+from music_lakehouse.defs.shell import MOST_RETRIES, column_schema, retried
 from music_lakehouse.lakehouse.database import Database, DatabaseError
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED, ROW_NUMBER, SOURCE_FILE
 from music_lakehouse.lakehouse.key_scan import scan_keys
@@ -22,7 +22,7 @@ from music_lakehouse.resources.database import CatalogueDatabase
 from music_lakehouse.resources.files import Landing
 from music_lakehouse.resources.lakehouse import LakehouseResource
 
-COLUMNS_CHECK = "columns_unchanged"
+COLUMNS_CHECK, READABLE = "columns_unchanged", "table_readable"
 
 
 def extraction_key(name: str) -> dg.AssetKey:
@@ -47,6 +47,10 @@ def _spec(key: dg.AssetKey, name: str, description: str) -> dg.AssetSpec:
     )
 
 
+def _readable_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(READABLE, asset=key, description="the source's table is there and can be read")
+
+
 class ExtractionConfig(dg.Config):
     """What a run may be told."""
 
@@ -65,12 +69,15 @@ class ExtractionConfig(dg.Config):
         for name, table in SOURCE_TABLES.items()
     ],
     check_specs=[
-        dg.AssetCheckSpec(
-            COLUMNS_CHECK,
-            asset=extraction_key(name),
-            description="the source's table has the columns that it had when it landed before",
-        )
-        for name in SOURCE_TABLES
+        *(_readable_spec(extraction_key(name)) for name in SOURCE_TABLES),
+        *(
+            dg.AssetCheckSpec(
+                COLUMNS_CHECK,
+                asset=extraction_key(name),
+                description="the source's table has the columns that it had when it landed before",
+            )
+            for name in SOURCE_TABLES
+        ),
     ],
     can_subset=True,
 )
@@ -150,6 +157,7 @@ class KeyScanConfig(dg.Config):
         )
         for name, table in SOURCE_TABLES.items()
     ],
+    check_specs=[_readable_spec(scan_key(name)) for name in SOURCE_TABLES],
     can_subset=True,
 )
 @retried
@@ -219,15 +227,35 @@ def _readable(resource: CatalogueDatabase) -> Database:
 def _each_table(
     context: dg.AssetExecutionContext, key_of: Callable[[str], dg.AssetKey], work: Callable[[str], dg.MaterializeResult]
 ) -> Iterator[dg.MaterializeResult]:
-    """Do the work for each table that the run selects. Where one fails, the others are done before its error is raised:
-    to try again is enough where it is for all."""
-    errors: list[DatabaseError] = []
-    for name in SOURCE_TABLES:
-        if key_of(name) in context.selected_asset_keys:
-            try:
-                yield work(name)
-            except DatabaseError as error:
-                errors.append(error)
-    if errors:
-        texts = dict.fromkeys(map(str, errors))
-        raise DatabaseError("; ".join(texts), retriable=all(error.retriable for error in errors))
+    """Do the work for each table that the run selects. Where one can't be read the others are done first; then all is
+    tried again, as often as may help. What is left after that is told by the table's check, and the rest goes on.
+    Raises DatabaseError where none could be read, or to try again may help."""
+    selected = [name for name in SOURCE_TABLES if key_of(name) in context.selected_asset_keys]
+    errors: dict[str, DatabaseError] = {}
+    for name in selected:
+        try:
+            result = work(name)
+        except DatabaseError as error:
+            errors[name] = error
+        else:
+            yield _told(result, passed=True)
+    may_help = any(each.retriable for each in errors.values())
+    if errors and (len(errors) == len(selected) or (may_help and context.retry_number < MOST_RETRIES)):
+        raise DatabaseError("; ".join(dict.fromkeys(map(str, errors.values()))), retriable=may_help)
+    for name, unread in errors.items():
+        context.log.error(str(unread))
+        result = dg.MaterializeResult(asset_key=key_of(name), metadata={"error": str(unread)})
+        yield _told(result, passed=False, description=str(unread))
+
+
+def _told(result: dg.MaterializeResult, *, passed: bool, description: str | None = None) -> dg.MaterializeResult:
+    """The result with the check of whether its table could be read."""
+    check = dg.AssetCheckResult(
+        asset_key=result.asset_key,
+        check_name=READABLE,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=description,
+        metadata={"rows": 1, "failed": int(not passed)},
+    )
+    return result._replace(check_results=[check, *(result.check_results or ())])

@@ -10,9 +10,9 @@ from music_lakehouse.lakehouse.landing import Landing
 from music_lakehouse.lakehouse.sql_source import SourceTable, are_all_missing
 
 SOURCE_TABLES: Mapping[str, SourceTable] = {
-    "catalogue_users": SourceTable("DimUser", key="user_id", watermark="updated_at"),
-    "catalogue_artists": SourceTable("DimArtist", key="artist_id", watermark="updated_at"),
-    "catalogue_tracks": SourceTable("DimTrack", key="track_id", watermark="updated_at"),
+    "catalogue_users": SourceTable("DimUser", key="user_id", watermark="updated_at", scd_type=2),
+    "catalogue_artists": SourceTable("DimArtist", key="artist_id", watermark="updated_at", scd_type=2),
+    "catalogue_tracks": SourceTable("DimTrack", key="track_id", watermark="updated_at", scd_type=2),
     "catalogue_dates": SourceTable("DimDate", key="date_key"),
     "catalogue_streams": SourceTable("FactStream", key="stream_id", watermark="stream_timestamp"),
 }

@@ -13,7 +13,16 @@ from functools import partial
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from music_lakehouse.defs.catalogue.entities import ARTISTS, DATES, DIMENSIONS, ENTITIES, STREAMS, TRACKS, USERS, Entity
+from music_lakehouse.defs.catalogue.entities import (
+    ARTISTS,
+    DATES,
+    ENTITIES,
+    OF_A_STREAM,
+    STREAMS,
+    TRACKS,
+    USERS,
+    Entity,
+)
 from music_lakehouse.defs.catalogue.tables import BRONZE, DIM_DATE, DIMENSION_TABLES, FACT_STREAM, QUARANTINE, SILVER
 from music_lakehouse.defs.catalogue.transforms import rows, streams
 from music_lakehouse.defs.catalogue.transforms.history import versions
@@ -93,7 +102,7 @@ def _touched_streams(lake: Lake, changes: Changes) -> pa.Table:
     change = changes.get(SILVER[STREAMS])
     if change is not None:
         found.append(change.rows.select(STREAMS.key).distinct().toArrow())
-    for entity in DIMENSIONS:
+    for entity in OF_A_STREAM:
         table = DIMENSION_TABLES[entity]
         change = changes.get(table)
         if change is not None:
@@ -131,7 +140,12 @@ STEPS: dict[Table, Step] = {
             for entity, table in DIMENSION_TABLES.items()
         ),
         Step(DIM_DATE, (SILVER[DATES],), _update_dim_date),
-        Step(FACT_STREAM, (SILVER[STREAMS], *DIMENSION_TABLES.values()), _update_fact_stream, reads_all=True),
+        Step(
+            FACT_STREAM,
+            (SILVER[STREAMS], *(DIMENSION_TABLES[entity] for entity in OF_A_STREAM)),
+            _update_fact_stream,
+            reads_all=True,
+        ),
     )
 }
 """The step of each table, by table, in an order in which they may run."""

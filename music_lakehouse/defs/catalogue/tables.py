@@ -9,6 +9,7 @@ from music_lakehouse.defs.catalogue.entities import (
     DATES,
     DIMENSIONS,
     ENTITIES,
+    OF_A_STREAM,
     STREAMS,
     TRACKS,
     UPDATED_AT,
@@ -165,7 +166,7 @@ FACT_STREAM = Table(
                     f"the version of the {entity.noun}: {DIMENSION_TABLES[entity].full_name}; null where none held",
                     pseudonym=entity is USERS,
                 )
-                for entity in DIMENSIONS
+                for entity in OF_A_STREAM
             ),
         ),
         {

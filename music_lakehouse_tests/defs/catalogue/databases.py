@@ -17,7 +17,7 @@ from music_lakehouse.lakehouse.database import Database
 from music_lakehouse.lakehouse.file_ingest import Ingested, ingest_files
 from music_lakehouse.lakehouse.key_scan import Scanned, scan_keys
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.sql_source import OVERLAP, Extracted, extract
+from music_lakehouse.lakehouse.sql_source import Extracted, extract
 from music_lakehouse.lakehouse.steps import StepReport, run_step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.simulator.catalogue_database import METADATA, Counted, change, fill
@@ -78,12 +78,10 @@ class Catalogue:
             f'DELETE FROM "{table}" WHERE {key} = {number}', f'INSERT INTO "{table}" ({names}) VALUES ({literals})'
         )
 
-    def land(self, *, full_refresh: bool = False, overlap: timedelta = OVERLAP) -> dict[str, Extracted]:
+    def land(self, *, full_refresh: bool = False) -> dict[str, Extracted]:
         """Let land what is new; of each table what was read."""
         return {
-            name: extract(
-                self.database, table, landing_of(self.landing, table), full_refresh=full_refresh, overlap=overlap
-            )
+            name: extract(self.database, table, landing_of(self.landing, table), full_refresh=full_refresh)
             for name, table in SOURCE_TABLES.items()
         }
 

@@ -107,6 +107,28 @@ def test_postgresql_goes_to_gold_and_its_password_is_nowhere(
         assert place.files_with(secret) == []
 
 
+def test_while_one_table_cannot_be_read_the_others_go_to_gold_and_the_run_says_which(place: Place) -> None:
+    url = SecretStr(f"sqlite:///{place.root}/catalogue.db")
+    catalogue = Catalogue(url, place.settings.landing_root)
+    catalogue.user(1, 0)
+    catalogue.artist(1, 0)
+    catalogue.track(1, 0)
+    catalogue.run('ALTER TABLE "DimArtist" RENAME TO kept')
+    for number in (1, 2):
+        catalogue.stream(number, number)
+        result = place.execute(JOB, url)
+        assert result.success
+        readable = outcomes(result)["landing/catalogue/DimArtist", "table_readable"]
+        assert (readable.passed, readable.severity) == (False, dg.AssetCheckSeverity.ERROR)
+        assert "DimArtist: the database has no table of this name" in (readable.description or "")
+        assert figures(result)["gold/catalogue_fact_stream"]["rows_inserted"] == 1
+    catalogue.run('DROP TABLE IF EXISTS "DimArtist"', 'ALTER TABLE kept RENAME TO "DimArtist"')
+    mended = place.execute(JOB, url)
+    assert figures(mended)["gold/catalogue_dim_artist"]["rows_inserted"] == 1
+    assert figures(mended)["gold/catalogue_fact_stream"]["rows_updated"] == 2, "the streams have their artist now"
+    assert_lake_equals_oracle(place.settings.lake_uri, catalogue.landing)
+
+
 def declared_checks(job: str) -> set[tuple[str, str]]:
     selected = defs.resolve_job_def(job).asset_layer.executable_asset_keys
     return {

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
 from music_lakehouse.defs import shell
 from music_lakehouse.defs.catalogue.extraction import ExtractionConfig, extracted, known_keys, scanned
@@ -116,17 +117,69 @@ def test_a_database_without_the_tables_is_one_line_with_what_makes_them(place: P
     assert "`music-lakehouse simulate catalogue` makes and fills them" in error
 
 
-def test_a_table_that_is_not_there_is_named_and_the_others_land(place: Place) -> None:
+def unreadable(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    """By asset, what the check says of the tables that could not be read."""
+    checked = {asset: e for (asset, name), e in outcomes(result).items() if name == "table_readable"}
+    assert {e.severity for e in checked.values()} == {dg.AssetCheckSeverity.ERROR}
+    return {asset: evaluation.description or "" for asset, evaluation in checked.items() if not evaluation.passed}
+
+
+def retries(result: dg.ExecuteInProcessResult) -> int:
+    return len([e for e in result.all_events if e.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY])
+
+
+def test_a_table_that_cannot_be_read_is_an_error_of_its_own_and_the_others_go_on(place: Place) -> None:
     place.catalogue.stream(1, 0)
-    place.catalogue.run('DROP TABLE "DimUser"', 'DROP TABLE "DimTrack"')
+    place.catalogue.run('DROP TABLE "DimUser"', 'ALTER TABLE "DimTrack" RENAME COLUMN track_id TO id')
 
     result = place.materialize()
 
-    [error] = place.errors(result)
-    assert "DimUser: the database has no table of this name" in error
-    assert "DimTrack: the database has no table of this name" in error
+    assert result.success, "what is downstream goes on with the others"
+    told = unreadable(result)
+    assert set(told) == {"landing/catalogue/DimUser", "landing/catalogue/DimTrack"}
+    assert "DimUser: the database has no table of this name" in told["landing/catalogue/DimUser"]
+    assert "DimTrack: the table has no column track_id" in told["landing/catalogue/DimTrack"]
     assert figures(result)["landing/catalogue/FactStream"]["rows_inserted"] == 1
-    assert len(result.get_step_failure_events()) == 1, "to try again would be in vain"
+    assert retries(result) == 0, "to try again would be in vain"
+
+    scanned_keys = place.materialize(scanned)
+
+    assert scanned_keys.success
+    assert set(unreadable(scanned_keys)) == {
+        "landing/catalogue_key_scan/DimUser",
+        "landing/catalogue_key_scan/DimTrack",
+    }
+
+
+def test_a_table_that_is_locked_in_the_middle_of_a_load_is_tried_again_and_the_others_go_on(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "FIRST_RETRY_SECONDS", 0.0)
+    catalogue = Catalogue(postgres.new_database(), tmp_path / "landing")
+    monkeypatch.setenv("CATALOGUE_DATABASE_URL", catalogue.url.get_secret_value())
+    catalogue.user(1, 0)
+    catalogue.track(1, 0)
+    catalogue.stream(1, 0)
+    with dg.DagsterInstance.ephemeral() as instance:
+        place = Place(catalogue, tmp_path, instance)
+
+        def locked(connection: sa.Connection) -> dg.ExecuteInProcessResult:
+            connection.exec_driver_sql('LOCK TABLE "DimTrack" IN ACCESS EXCLUSIVE MODE')
+            return place.materialize()
+
+        result = catalogue.database.write("the test", locked)
+        again = place.materialize()
+
+    assert result.success
+    assert retries(result) == shell.MOST_RETRIES
+    assert "is locked by another program" in unreadable(result)["landing/catalogue/DimTrack"]
+    assert figures(result)["landing/catalogue/FactStream"]["rows_inserted"] == 0, "landed by the first try"
+    assert figures(again)["landing/catalogue/DimTrack"]["rows_inserted"] == 1
+    assert unreadable(again) == {}
+    assert [len(list((tmp_path / "landing").glob(f"catalogue/{name}/*"))) for name in ("DimUser", "FactStream")] == [
+        1,
+        1,
+    ]
 
 
 def test_a_database_that_is_locked_is_tried_again_and_nothing_is_lost(place: Place, tmp_path: Path) -> None:
@@ -141,8 +194,7 @@ def test_a_database_that_is_locked_is_tried_again_and_nothing_is_lost(place: Pla
 
     [error] = place.errors(result)
     assert "is locked by another program" in error
-    retries = [e for e in result.all_events if e.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY]
-    assert len(retries) == shell.MOST_RETRIES
+    assert retries(result) == shell.MOST_RETRIES
     assert figures(place.materialize())["landing/catalogue/DimUser"]["rows_inserted"] == 1
 
 
@@ -163,9 +215,8 @@ def test_a_server_that_is_down_is_tried_again_and_what_is_new_lands_when_it_is_u
         again = figures(place.materialize())
 
         [error] = place.errors(result)
-        retries = [e for e in result.all_events if e.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY]
     assert "does not answer" in error
-    assert len(retries) == shell.MOST_RETRIES
+    assert retries(result) == shell.MOST_RETRIES
     assert again["landing/catalogue/DimUser"]["rows_inserted"] == 1
 
 

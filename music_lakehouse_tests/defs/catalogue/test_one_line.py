@@ -49,18 +49,54 @@ ingest_files(lake, SOURCES[bronze], root)
 print(known_keys(lake, "catalogue_labels").sort_by("label_id").to_pylist())
 """
 
+WITH_A_HISTORY = """
+from music_lakehouse.defs.catalogue import source
+from music_lakehouse.lakehouse.sql_source import SourceTable
+from music_lakehouse.lakehouse.tables import Column
 
-@pytest.mark.thorough
-def test_one_line_extracts_a_table_scans_its_keys_and_takes_it_to_bronze(tmp_path: Path) -> None:
+label = SourceTable("DimLabel", "label_id", "updated_at", scd_type=2)
+source.SOURCE_TABLES = {**source.SOURCE_TABLES, "catalogue_labels": label}
+
+from music_lakehouse.defs.catalogue import entities
+
+columns = (Column("label_id", "BIGINT", "the label"), Column("label_name", "STRING", "its name"))
+labels = entities.Entity("catalogue_labels", "label", (*columns, entities.ARTISTS.columns[-1]), ("updated_at",))
+entities.ENTITIES, entities.DIMENSIONS = (*entities.ENTITIES, labels), (*entities.DIMENSIONS, labels)
+
+from music_lakehouse.defs.catalogue.tables import FACT_STREAM
+from music_lakehouse.definitions import defs
+
+job = defs.resolve_job_def("catalogue_pipeline").asset_layer.executable_asset_keys
+print(sorted(key.to_user_string() for key in job if "label" in key.to_user_string().lower()))
+print([name for name in FACT_STREAM.column_names if name.endswith("_version_key")])
+"""
+
+
+def run(program: str, *arguments: str) -> list[str]:
+    """The lines that the program prints."""
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        [sys.executable, "-c", program, *arguments],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines() == [
+    return ran.stdout.splitlines()
+
+
+@pytest.mark.thorough
+def test_an_entity_with_a_history_has_silver_and_gold_and_no_part_in_the_fact() -> None:
+    assert run(WITH_A_HISTORY) == [
+        "['bronze/catalogue_labels', 'gold/catalogue_dim_label', 'landing/catalogue/DimLabel', "
+        "'silver/catalogue_labels']",
+        "['user_version_key', 'artist_version_key', 'track_version_key']",
+    ]
+
+
+@pytest.mark.thorough
+def test_one_line_extracts_a_table_scans_its_keys_and_takes_it_to_bronze(tmp_path: Path) -> None:
+    assert run(PROGRAM, str(tmp_path)) == [
         "['bronze/catalogue_labels', 'landing/catalogue/DimLabel']",
         "0",
         "['label_id', 'label_name', 'updated_at']",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -228,7 +227,7 @@ def test_rows_committed_late_and_rows_that_share_a_watermark_are_neither_lost_no
         assert_silver_is_the_database(lake.root, catalogue.url.get_secret_value())
     # Later than the overlap: the key scan finds them.
     catalogue.stream(999, -500)
-    catalogue.land(overlap=timedelta(hours=1))
+    catalogue.land()
     take(lake, catalogue.landing)
     assert 999 not in facts(lake)
     assert catalogue.scan(lake)["catalogue_streams"].outdated == 1
