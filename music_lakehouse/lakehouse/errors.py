@@ -23,7 +23,10 @@ _BROKER_REFUSES = re.compile(
 )
 _SPARK_GONE = re.compile(
     r"Answer from Java side is empty|Error while sending or receiving|An error occurred while trying to connect to the "
-    r"Java server|SparkContext (?:was|has been) (?:shut|stopped)|Cannot call methods on a stopped SparkContext"
+    r"Java server"
+    # What Py4J says where it got no answer; behind an answer there is more.
+    r"|An error occurred while calling [\w.:$]+[\w$](?=\n|\Z)"
+    r"|SparkContext (?:was|has been) (?:shut|stopped)|Cannot call methods on a stopped SparkContext"
     # A Spark Connect server that is gone, and one that has begun anew since.
     r"|StatusCode\.UNAVAILABLE|failed to connect to all addresses|INVALID_HANDLE\.SESSION_(?:CHANGED|NOT_FOUND|CLOSED)"
 )

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import re
 import socket
 
 import pytest
 
-from music_lakehouse.lakehouse.errors import SparkLostError, explained
 from music_lakehouse.lakehouse.remote_spark import (
     RemoteSession,
     SparkUnavailableError,
@@ -56,18 +54,3 @@ def test_a_session_is_reached_with_the_settings_token_where_they_mean_its_server
     assert "secret" not in str(session)
     monkeypatch.setenv("SPARK_REMOTE", "sc://other.example:443/;token=secret")
     assert session._url() == "sc://cluster.example:443/;session_id=a-session;user_id=somebody"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "<_InactiveRpcError of RPC that terminated with: status = StatusCode.UNAVAILABLE details = 'Socket closed'>",
-        "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:15002: Connection refused",
-        "[INVALID_HANDLE.SESSION_CHANGED] The handle x is invalid. The existing Spark server driver instance has "
-        "restarted. Please reconnect. SQLSTATE: HY000",
-    ],
-)
-def test_a_server_that_is_lost_is_said_in_words(text: str) -> None:
-    error = explained(RuntimeError(text), lake_root="/lake", brokers="127.0.0.1:9092")
-    assert isinstance(error, SparkLostError)
-    assert re.search("run again; the tables are whole", str(error))
