@@ -20,6 +20,7 @@ from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from music_lakehouse.lakehouse.locks import Holder, current_holder, lock_file, read_holder
 from music_lakehouse.lakehouse.remote_spark import RemoteSession
+from music_lakehouse.lakehouse.stream_figures import STREAMING
 from music_lakehouse.resources.connect_server import ConnectServer
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 from music_lakehouse_tests.chaos.lab import (
@@ -63,7 +64,7 @@ def test_the_listening_pipeline_and_an_increment_give_what_the_oracle_says(lab: 
     succeeded(lab.run(fault=None, **remote))
     lab.compare()
     assert lab.rows("bronze.quarantine") > 0
-    assert lab.rows("metrics.streaming") >= 4
+    assert lab.lake.rows(STREAMING) >= 4
     assert not lock_file(lab.lake.root).exists()
 
 
