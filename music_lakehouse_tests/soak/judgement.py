@@ -84,7 +84,7 @@ def _recovered(record: Record) -> Verdict:
 
 
 def _explained_deaths(record: Record) -> Verdict:
-    strange = [death.told for death in record.deaths if not _explained(record, death.at, death.at)]
+    strange = [death.told for death in record.deaths if not _explained(record, death.at, death.at + 1)]
     told = "; ".join(strange) or f"{len(record.deaths)} deaths, each at a fault"
     return Verdict("No part died but by a fault", not strange, told)
 

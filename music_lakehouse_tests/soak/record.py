@@ -46,7 +46,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Death:
-    """That a part of `up` died (epoch seconds), as `up` told it."""
+    """That a part of `up` died, as `up` told it: in which second (of the epoch)."""
 
     at: float
     told: str

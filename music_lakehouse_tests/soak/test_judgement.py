@@ -98,6 +98,12 @@ def test_what_goes_wrong_is_said(good: Record, change: dict[str, object], criter
     assert any(verdict.name.startswith(criterion) for verdict in failed(replace(good, **change)))  # type: ignore[arg-type]
 
 
+def test_a_death_that_up_tells_by_the_second_belongs_to_the_fault_within_that_second(good: Record) -> None:
+    fault = Happened("spark_kill", BEGAN + 60.4, BEGAN + 60.5, "killed")
+    first = replace(good, happened=[fault], deaths=[Death(BEGAN + 60, "Spark ended by SIGKILL")])
+    assert "No part died but by a fault" not in {verdict.name for verdict in failed(first)}
+
+
 def test_a_part_that_grows_is_named_with_by_how_much(good: Record) -> None:
     growing = replace(good, samples=[sample(n / 2, grown=n) for n in range(2 * MINUTES)])
     found = {verdict.name: verdict.told for verdict in failed(growing)}
