@@ -76,6 +76,20 @@ class JobRun:
         """The checks that found an error. Where these stop nothing downstream, the run succeeds all the same."""
         return [check for check in self.checks if check.broken]
 
+    @property
+    def well(self) -> bool:
+        """Whether the run succeeded and no check found an error."""
+        return self.success and not self.broken
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in a word or two."""
+        if self.well:
+            return "succeeded"
+        if self.interrupted:
+            return "was stopped"
+        return "ended with errors" if self.success else "failed"
+
 
 def run_job(
     name: str,

@@ -59,7 +59,7 @@ def finish(done: JobRun) -> None:
     """Ends the command with the run's exit code: 0 only where the run succeeded and no check found an error."""
     if done.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if not done.success or done.broken:
+    if not done.well:
         raise typer.Exit(FAILED)
 
 
@@ -67,19 +67,10 @@ def show_end(job: str, done: JobRun) -> None:
     """How the run ended, and of what it failed."""
     checks = Counter("passed" if check.passed else "failed" if check.is_error else "warned" for check in done.checks)
     told = ", ".join(f"{checks[kind]} {kind}" for kind in ("passed", "warned", "failed") if checks[kind])
-    well = done.success and not done.broken
-    end = (
-        "succeeded"
-        if well
-        else "was stopped"
-        if done.interrupted
-        else "ended with errors"
-        if done.success
-        else "failed"
-    )
+    checked = f"; checks: {told}" if told else ""
     say(
-        f"{job} {end} in {done.seconds:.1f} s" + (f"; checks: {told}" if told else "") + f" (run {done.run_id})",
-        style="bold green" if well else "bold red",
+        f"{job} {done.ending} in {done.seconds:.1f} s{checked} (run {done.run_id})",
+        style="bold green" if done.well else "bold red",
     )
     for error in done.errors:
         note(f"Error: {error}", style="red")

@@ -321,6 +321,12 @@ def framed(spark: SparkSession, rows: Rows) -> DataFrame:
     return spark.createDataFrame(rows) if rows.num_rows else spark.createDataFrame([], of_arrow(rows))
 
 
+def selected(sql: str, **frames: Any) -> DataFrame:
+    """What the query gives of frames, which it names as `{name}`."""
+    session: SparkSession = next(iter(frames.values())).sparkSession
+    return session.sql(sql, **frames)
+
+
 def of_arrow(rows: pa.Table) -> StructType:
     """Spark's schema of Arrow's rows."""
     return StructType([StructField(field.name, from_arrow_type(field.type)) for field in rows.schema])

@@ -5,7 +5,6 @@ overlap.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -74,23 +73,6 @@ def versions_query(
         SELECT {keys}, e.{at} AS {start}, lead(e.{at}) OVER ({by_rank}) AS {end}, {named(*tracked, *kept)}
         FROM ({new_in("last_of_a_time")}) AS e
     """
-
-
-def versions(
-    evidence: DataFrame,
-    *,
-    key: Sequence[str],
-    at: str,
-    order: Sequence[str],
-    tracked: Sequence[str],
-    carried: Mapping[str, str],
-    start: str,
-    end: str,
-    kept: Sequence[str] = (),
-) -> DataFrame:
-    """`versions_query` of a frame."""
-    sql = versions_query(key=key, at=at, order=order, tracked=tracked, carried=carried, start=start, end=end, kept=kept)
-    return evidence.sparkSession.sql(sql, evidence=cast(Any, evidence))
 
 
 def changed_stretches(changed: DataFrame, versions: DataFrame, *, key: str, start: str, end: str) -> DataFrame:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from music_lakehouse.lakehouse.lake import selected
 from music_lakehouse.lakehouse.query import connected
-from music_lakehouse.lakehouse.scd2 import changed_stretches, holding, holds_at, versions, versions_query
+from music_lakehouse.lakehouse.scd2 import changed_stretches, holding, holds_at, versions_query
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -28,10 +29,11 @@ HOW: dict[str, Any] = {
 def told(spark: SparkSession, rows: list[tuple[object, ...]], **how: Any) -> list[tuple[object, ...]]:
     """The versions that the evidence tells, by Spark and by DuckDB."""
     evidence = spark.createDataFrame(rows, EVIDENCE)
-    found = versions(evidence, **(HOW | how))
+    query = versions_query(**(HOW | how))
+    found = selected(query, evidence=evidence)
     with connected() as connection:
         connection.register("evidence", evidence.toArrow())
-        here = connection.sql(versions_query(**(HOW | how)).format(evidence="evidence")).to_arrow_table()
+        here = connection.sql(query.format(evidence="evidence")).to_arrow_table()
     assert found.columns == here.column_names
     by_spark = sorted((tuple(row) for row in found.collect()), key=str)
     assert by_spark == sorted((tuple(row.values()) for row in here.to_pylist()), key=str)

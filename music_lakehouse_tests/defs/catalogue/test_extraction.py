@@ -52,6 +52,16 @@ class Place:
 
 @pytest.fixture
 def place(catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    yield from _place(catalogue, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def place_of_a_server(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """The same, of a database of PostgreSQL's."""
+    yield from _place(Catalogue(postgres.new_database(), tmp_path / "landing"), tmp_path, monkeypatch)
+
+
+def _place(catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setenv("CATALOGUE_DATABASE_URL", catalogue.url.get_secret_value())
     # What passes by itself is tried again at once.
     monkeypatch.setattr(shell, "FIRST_RETRY_SECONDS", 0.0)
@@ -152,23 +162,19 @@ def test_a_table_that_cannot_be_read_is_an_error_of_its_own_and_the_others_go_on
 
 
 def test_a_table_that_is_locked_in_the_middle_of_a_load_is_tried_again_and_the_others_go_on(
-    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place_of_a_server: Place, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(shell, "FIRST_RETRY_SECONDS", 0.0)
-    catalogue = Catalogue(postgres.new_database(), tmp_path / "landing")
-    monkeypatch.setenv("CATALOGUE_DATABASE_URL", catalogue.url.get_secret_value())
+    place, catalogue = place_of_a_server, place_of_a_server.catalogue
     catalogue.user(1, 0)
     catalogue.track(1, 0)
     catalogue.stream(1, 0)
-    with dg.DagsterInstance.ephemeral() as instance:
-        place = Place(catalogue, tmp_path, instance)
 
-        def locked(connection: sa.Connection) -> dg.ExecuteInProcessResult:
-            connection.exec_driver_sql('LOCK TABLE "DimTrack" IN ACCESS EXCLUSIVE MODE')
-            return place.materialize()
+    def locked(connection: sa.Connection) -> dg.ExecuteInProcessResult:
+        connection.exec_driver_sql('LOCK TABLE "DimTrack" IN ACCESS EXCLUSIVE MODE')
+        return place.materialize()
 
-        result = catalogue.database.write("the test", locked)
-        again = place.materialize()
+    result = catalogue.database.write("the test", locked)
+    again = place.materialize()
 
     assert result.success
     assert retries(result) == shell.MOST_RETRIES
@@ -199,22 +205,18 @@ def test_a_database_that_is_locked_is_tried_again_and_nothing_is_lost(place: Pla
 
 
 def test_a_server_that_is_down_is_tried_again_and_what_is_new_lands_when_it_is_up(
-    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: Postgres, place_of_a_server: Place
 ) -> None:
-    monkeypatch.setattr(shell, "FIRST_RETRY_SECONDS", 0.0)
-    catalogue = Catalogue(postgres.new_database(), tmp_path / "landing")
-    monkeypatch.setenv("CATALOGUE_DATABASE_URL", catalogue.url.get_secret_value())
-    catalogue.user(1, 0)
-    with dg.DagsterInstance.ephemeral() as instance:
-        place = Place(catalogue, tmp_path, instance)
-        postgres.stop()
-        try:
-            result = place.materialize()
-        finally:
-            postgres.start()
-        again = figures(place.materialize())
+    place = place_of_a_server
+    place.catalogue.user(1, 0)
+    postgres.stop()
+    try:
+        result = place.materialize()
+    finally:
+        postgres.start()
+    again = figures(place.materialize())
 
-        [error] = place.errors(result)
+    [error] = place.errors(result)
     assert "does not answer" in error
     assert retries(result) == shell.MOST_RETRIES
     assert again["landing/catalogue/DimUser"]["rows_inserted"] == 1

@@ -8,8 +8,9 @@ from pyspark.sql import functions as F
 from music_lakehouse.defs.catalogue.entities import UPDATED_AT, Entity
 from music_lakehouse.defs.catalogue.tables import DIMENSION_TABLES, shown_columns, version_key
 from music_lakehouse.defs.catalogue.transforms.rows import LANDED_ORDER
-from music_lakehouse.lakehouse import scd2
+from music_lakehouse.lakehouse.lake import selected
 from music_lakehouse.lakehouse.landing import DELETED, EXTRACTED_AT
+from music_lakehouse.lakehouse.scd2 import versions_query
 
 _AT = "_at"
 
@@ -37,8 +38,7 @@ def standing_evidence(rows: DataFrame, entity: Entity) -> DataFrame:
 def versions(rows: DataFrame, entity: Entity) -> DataFrame:
     """All versions of the keys among valid rows, as rows of the entity's dimension. In: all valid rows of these keys,
     in any order."""
-    told = scd2.versions(
-        standing_evidence(rows, entity),
+    query = versions_query(
         key=[entity.key],
         at=_AT,
         order=(),
@@ -47,6 +47,7 @@ def versions(rows: DataFrame, entity: Entity) -> DataFrame:
         start="start_at",
         end="end_at",
     )
+    told = selected(query, evidence=standing_evidence(rows, entity))
     next_is_gone = F.lead(DELETED, 1, False).over(Window.partitionBy(entity.key).orderBy("start_at"))
     held = told.withColumn("is_deleted", next_is_gone).where(f"NOT {DELETED}")
     named = F.md5(F.concat_ws("|", entity.key, F.unix_micros("start_at")))

@@ -9,7 +9,8 @@ from music_lakehouse.defs.customers.landed import CUSTOMER, LandedTable
 from music_lakehouse.defs.customers.tables import DIM_CUSTOMER, HASH, SILVER
 from music_lakehouse.defs.customers.transforms.rows import PLACE, with_hash
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED, ROW_NUMBER, SOURCE_FILE
-from music_lakehouse.lakehouse.scd2 import versions
+from music_lakehouse.lakehouse.lake import selected
+from music_lakehouse.lakehouse.scd2 import versions_query
 
 # As many hexadecimal digits of an md5 as make a positive BIGINT.
 _DIGITS = 15
@@ -23,8 +24,7 @@ def states(rows: DataFrame, landed: LandedTable) -> DataFrame:
     brought, the last holds; what repeats the state changes nothing.
     """
     others = [name for name in landed.column_names if name not in landed.key]
-    return versions(
-        rows,
+    query = versions_query(
         key=landed.key,
         at=DATE_ADDED,
         order=PLACE[1:],
@@ -34,6 +34,7 @@ def states(rows: DataFrame, landed: LandedTable) -> DataFrame:
         end="end_date",
         kept=[*others, SOURCE_FILE],
     )
+    return selected(query, evidence=rows)
 
 
 def latest(rows: DataFrame, landed: LandedTable) -> DataFrame:

@@ -6,14 +6,13 @@ something new: what they name is made distinct first, and cleaned and keyed then
 
 from __future__ import annotations
 
-from typing import Any
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.silver_tables import UNKNOWN_KEY, UNKNOWN_NAME, UNKNOWN_STATE
 from music_lakehouse.defs.listening.transforms.listens import hour_key, location_key, song_key
 from music_lakehouse.defs.listening.transforms.text import clean_text, key
+from music_lakehouse.lakehouse.lake import selected
 
 SONGS = """
     SELECT songKey, min(title) AS title, min_by(artistName, title) AS artistName, max(duration) AS duration
@@ -51,7 +50,7 @@ def songs_of_events(listens: DataFrame) -> DataFrame:
 
 def one_row_a_song(told: DataFrame) -> DataFrame:
     """`SONGS` of a frame."""
-    return _sql(SONGS, told=told)
+    return selected(SONGS, told=told)
 
 
 def songs_of_reference(reference: DataFrame) -> DataFrame:
@@ -123,12 +122,12 @@ def places_of_events(listens: DataFrame) -> DataFrame:
 
 def one_row_a_place(places: DataFrame) -> DataFrame:
     """`PLACES` of a frame."""
-    return _sql(PLACES, told=places)
+    return selected(PLACES, told=places)
 
 
 def dim_location(places: DataFrame, states: DataFrame) -> DataFrame:
     """`NAMED_PLACES` of frames."""
-    return _sql(NAMED_PLACES, places=places, states=F.broadcast(states))
+    return selected(NAMED_PLACES, places=places, states=F.broadcast(states))
 
 
 def state_code(sent: str) -> Column:
@@ -169,10 +168,6 @@ def unknown_member(known: DataFrame, key: str, *names: str) -> DataFrame:
     fields = known.schema.fields
     one_row = known.sparkSession.range(1)
     return one_row.select(*(value(field.name).cast(field.dataType).alias(field.name) for field in fields))
-
-
-def _sql(sql: str, **frames: Any) -> DataFrame:
-    return next(iter(frames.values())).sparkSession.sql(sql, **frames)
 
 
 def _by_song_id() -> Column:
