@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.lake import CHANGE_TYPE, MOST_ROWS_AT_ONCE, Lake, LakePaths, Rows
+from music_lakehouse.lakehouse.lake import CHANGE_TYPE, MOST_ROWS_FETCHED, Lake, LakePaths, Rows
 from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.records import read_records, replace_records
 from music_lakehouse.lakehouse.tables import Column, Table
@@ -102,8 +102,7 @@ class Change:
     @cached_property
     def here(self) -> pa.Table | None:
         """The same rows, fetched; None where they aren't few."""
-        few = self.lake.small and self.count is not None and self.count <= MOST_ROWS_AT_ONCE
-        if not few or self.since is None:
+        if self.since is None or self.count is None or self.count > MOST_ROWS_FETCHED:
             return None
         return self.lake.fetch_feed(self.source, self.since + 1, self.state.version)
 

@@ -142,7 +142,9 @@ def rows_of(commit: Mapping[str, Any]) -> int | None:
         return 0
     metrics = commit.get("operationMetrics", {})
     counts = [int(metrics[name]) for name in _ROW_METRICS.get(str(commit.get("operation")), ()) if name in metrics]
-    return sum(counts) if counts else None
+    # One that writes over a table says nothing of the rows that it removes.
+    overwritten = commit.get("operationParameters", {}).get("mode") == "Overwrite"
+    return sum(counts) or (None if overwritten else 0) if counts else None
 
 
 _WITHOUT_CHANGE = ("OPTIMIZE", "VACUUM START", "VACUUM END")

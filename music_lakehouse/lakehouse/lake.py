@@ -12,6 +12,7 @@ from threading import RLock
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
@@ -24,6 +25,10 @@ from music_lakehouse.lakehouse.tables import Table
 MOST_ROWS_OF_A_SMALL_CHANGE = 50_000
 MOST_ROWS_AT_ONCE = 50_000
 """Rows of a small change that are fetched and committed without Spark."""
+MOST_ROWS_FETCHED = 500_000
+"""Rows of a change feed that are fetched, so that what follows from them is told without Spark."""
+MOST_REMEMBERED = 1_000_000
+"""Texts of which the lake remembers what Spark made of them."""
 MOST_ROWS_COMMITTED_HERE = 500_000
 """Rows of a large change that are: Spark computes them faster than it writes them into a table."""
 SMALL_CHANGE = {
@@ -45,7 +50,8 @@ LARGE_CHANGE: dict[str, str | None] = {
     # Java doesn't compile a longer method: Spark splits it then.
     "spark.sql.codegen.hugeMethodLimit": "8000",
 }
-
+# A row that changes has its file written anew.
+_FILE_BYTES = 8_000_000
 
 CHANGE_TYPE = "_change_type"
 Rows: TypeAlias = DataFrame | pa.Table
@@ -112,6 +118,7 @@ class Lake(LakePaths):
     _opened: dict[Table, DeltaTable] = field(default_factory=dict, init=False, repr=False)
     _shared: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
     _found: dict[str, Rows] = field(default_factory=dict, init=False, repr=False)
+    _remembered: dict[str, pa.Table] = field(default_factory=dict, init=False, repr=False)
     _handed: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
     _finding: defaultdict[str, RLock] = field(default_factory=lambda: defaultdict(RLock), init=False, repr=False)
     _pools: list[ThreadPoolExecutor] = field(default_factory=list, init=False, repr=False)
@@ -224,6 +231,22 @@ class Lake(LakePaths):
                 self._found[name] = find()
             return self._found[name]
 
+    def remembered(self, name: str, arguments: pa.Table, find: Callable[[pa.Table], pa.Table]) -> pa.Table:
+        """What was found of the arguments, a column, now or before, and perhaps of others: what the name stands for
+        gives the same of an argument whenever it is asked."""
+        [argument] = arguments.column_names
+        with self._locking:
+            finding = self._finding[name]
+        with finding:
+            known = self._remembered.get(name)
+            if known is None or known.num_rows + arguments.num_rows > MOST_REMEMBERED:
+                found = find(arguments)
+            else:
+                new = arguments.filter(pc.invert(pc.is_in(arguments[argument], known[argument])))
+                found = pa.concat_tables([known, find(new)]) if new.num_rows else known
+            self._remembered[name] = found
+            return found
+
     def release(self) -> None:
         """Let the shared frames go."""
         for frame in list(self._shared.values()):
@@ -298,8 +321,11 @@ class Lake(LakePaths):
         else:
             conformed.write.format("delta").mode("append").save(self.path(table))
 
-    def replace(self, rows: DataFrame, table: Table, *, where: str | None = None) -> None:
+    def replace(self, rows: Rows, table: Table, *, where: str | None = None) -> None:
         """Make the rows the table's only ones, or its only ones that fulfil the predicate, in one commit."""
+        if not isinstance(rows, DataFrame):
+            self._write(conformed(rows, table), table, mode="overwrite", predicate=where)
+            return
         writer = conform(rows, table).write.format("delta").mode("overwrite")
         if where is not None:
             writer = writer.option("replaceWhere", where)
@@ -309,8 +335,14 @@ class Lake(LakePaths):
         """Append rows that are here, of the declared columns and types, in one commit. With `evolve` they may have more
         columns, which the table then has too; what reads it by its declaration passes over them."""
         if rows.num_rows:
-            schema_mode: Any = "merge" if evolve else None
-            write_deltalake(self.present(table), delta.uncommented(rows), mode="append", schema_mode=schema_mode)
+            self._write(delta.uncommented(rows), table, mode="append", evolve=evolve)
+
+    def _write(self, rows: pa.Table, table: Table, *, evolve: bool = False, **options: Any) -> None:
+        found = self.present(table)
+        # A column that was added to the table is null in them.
+        lacking = {field.name for field in found.schema().fields} - set(rows.column_names)
+        schema_mode: Any = "merge" if evolve or lacking else None
+        write_deltalake(found, rows, schema_mode=schema_mode, target_file_size=_FILE_BYTES, **options)
 
 
 def framed(spark: SparkSession, rows: Rows) -> DataFrame:
@@ -333,12 +365,16 @@ def of_arrow(rows: pa.Table) -> StructType:
 
 
 def conform(rows: DataFrame, table: Table) -> DataFrame:
-    """The rows with exactly the table's columns, in its order and of its types."""
-    return rows.selectExpr(*(f"CAST(`{c.name}` AS {c.type}) AS `{c.name}`" for c in table.columns))
+    """The rows with exactly the table's columns, in its order and of its types; a column that they lack is null."""
+    there = set(rows.columns)
+    values = (f"`{c.name}`" if c.name in there else "NULL" for c in table.columns)
+    return rows.selectExpr(
+        *(f"CAST({value} AS {c.type}) AS `{c.name}`" for value, c in zip(values, table.columns, strict=True))
+    )
 
 
 def conformed(rows: pa.Table, table: Table) -> pa.Table:
-    """The same of rows that are here; a column that they lack is null."""
+    """The same of rows that are here."""
     fields = [field.remove_metadata() for field in table.arrow_schema]
     columns = [
         rows[field.name].cast(field.type) if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeAlias, overload
@@ -11,11 +11,11 @@ from typing import Any, TypeAlias, overload
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.days import Days
-from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, Lake, LakePaths, Rows
+from music_lakehouse.lakehouse.lake import MOST_REMEMBERED, MOST_ROWS_AT_ONCE, Lake, LakePaths, Rows
 from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Table
@@ -23,6 +23,9 @@ from music_lakehouse.lakehouse.tables import Table
 Within: TypeAlias = Range | Days | Moments
 MOST_ROWS_READ_AT_ONCE = 10_000_000
 """Rows of which one process reads a few columns without trouble."""
+MOST_ROWS_MADE_HERE = 2_000_000
+"""Rows of many columns that one process holds without trouble."""
+_SUM_IN_ORDER = "sum_in_order"
 
 
 @contextmanager
@@ -39,9 +42,20 @@ def _database() -> duckdb.DuckDBPyConnection:
     # One that is still there when Python ends makes DuckDB's binding tell of leaks, a hundred lines long.
     atexit.register(_database.cache_clear)
     database = duckdb.connect()
-    # By Spark's name, for queries that both understand.
-    database.execute("CREATE MACRO unix_millis(moment) AS epoch_ms(moment)")
+    for macro in _BY_SPARKS_NAMES:
+        database.execute(f"CREATE MACRO {macro}")
     return database
+
+
+# For queries that both understand.
+_BY_SPARKS_NAMES = (
+    "unix_millis(moment) AS epoch_ms(moment)",
+    "unix_seconds(moment) AS epoch_ms(moment) // 1000",
+    "timestamp_seconds(seconds) AS to_timestamp(seconds)",
+    "named_struct(a, first, b, second, c, third) AS row(first, second, third)",
+    f"{_SUM_IN_ORDER}(numbers) AS list_reduce(list_prepend(0.0::DOUBLE, list_sort(CAST(numbers AS DOUBLE[]))), "
+    "lambda total, each: total + each)",
+)
 
 
 def query(
@@ -68,17 +82,18 @@ def query(
         return connection.sql(sql.format_map(rows), params=parameters or {}).to_arrow_table()
 
 
-def evaluated(lake: Lake, sql: str, *, where: str = "true", **rows: Rows | Table) -> Rows:
+def evaluated(lake: Lake, sql: str, *, where: str = "true", long: bool = False, **rows: Rows | Table) -> Rows:
     """As `query`; the query is one that DuckDB and Spark both understand. Where one of the rows is a frame, or the
     tables are longer than one process can take, Spark evaluates it, and the result is a frame. A table that is being
-    replaced has no rows.
+    replaced has no rows. `long` says that the result may be as long as the tables, and as wide.
 
     Of some million rows a few columns are read and grouped here in a second, for which Spark takes several; and of a
     few thousand Spark takes longest to plan what it does.
     """
     tables = [table for table in rows.values() if isinstance(table, Table)]
     frames = any(isinstance(each, DataFrame) for each in rows.values())
-    if not frames and sum(map(lake.rows, tables)) <= MOST_ROWS_READ_AT_ONCE:
+    most = MOST_ROWS_MADE_HERE if long else MOST_ROWS_READ_AT_ONCE
+    if not frames and sum(map(lake.rows, tables)) <= most:
         here: dict[str, Any] = {
             name: each.arrow_schema.empty_table() if isinstance(each, Table) and lake.is_replaced(each) else each
             for name, each in rows.items()
@@ -89,7 +104,30 @@ def evaluated(lake: Lake, sql: str, *, where: str = "true", **rows: Rows | Table
         name: (lake.read(each) if isinstance(each, Table) else lake.frame(each)).where(where)
         for name, each in rows.items()
     }
-    return lake.spark.sql(sql, **read)
+    return in_spark(lake.spark, sql, **read)
+
+
+def in_spark(spark: SparkSession, sql: str, **frames: Any) -> DataFrame:
+    """What a query that DuckDB and Spark both understand gives of frames in Spark."""
+    if f"{_SUM_IN_ORDER}(" in sql:
+        spark.sql(
+            f"CREATE OR REPLACE TEMPORARY FUNCTION {_SUM_IN_ORDER}(numbers ARRAY<DOUBLE>) RETURNS DOUBLE "
+            "RETURN aggregate(array_sort(numbers), 0D, (total, each) -> total + each)"
+        )
+    return spark.sql(sql, **frames)
+
+
+def looked_up(lake: Lake, name: str, arguments: Rows, function: Callable[[DataFrame], DataFrame]) -> Rows:
+    """What the function of Spark's, which the name stands for, makes of the arguments: one column, all different, each
+    of which gives a row, whatever the others are. The result may have rows of others too.
+
+    Arguments are fetched, if they aren't very many: then those that the lake was asked for before are not computed
+    again, and what Spark makes of the result it plans without all that the arguments came from.
+    """
+    few = fetched(arguments.limit(MOST_REMEMBERED + 1) if isinstance(arguments, DataFrame) else arguments)
+    if isinstance(arguments, DataFrame) and few.num_rows > MOST_REMEMBERED:
+        return function(arguments)
+    return lake.remembered(name, few, lambda new: function(lake.frame(new)).toArrow())
 
 
 def fetched(rows: Rows) -> pa.Table:
@@ -133,25 +171,29 @@ def keyed(
     """The table's rows, or their `columns`, that have one of the keys: of some of its columns, none of them null.
     `within`, where it is known, spans them.
 
-    Where few rows are expected they are read from here, as long as they are few: what Spark then makes of them it plans
-    without a scan. They are a frame where the keys are one.
+    Where the keys are here, or few rows are expected, they are read from here, as long as they aren't too many: what
+    Spark then makes of them it plans without a scan. They are a frame where the keys are one.
     """
     names = list(columns or table.column_names)
-    if lake.small and not lake.is_replaced(table) and lake.rows(table) <= MOST_ROWS_READ_AT_ONCE:
-        found = _keyed_here(lake, table, fetched(keys), within, names)
-        if found.num_rows <= MOST_ROWS_AT_ONCE:
-            return lake.frame(found) if isinstance(keys, DataFrame) else found
+    in_frame = isinstance(keys, DataFrame)
+    readable = not lake.is_replaced(table) and lake.rows(table) <= MOST_ROWS_READ_AT_ONCE
+    if readable and (lake.small or not in_frame):
+        most = MOST_ROWS_AT_ONCE if in_frame else MOST_ROWS_MADE_HERE
+        found = _keyed_here(lake, table, fetched(keys), within, names, most + 1)
+        if found.num_rows <= most:
+            return lake.frame(found) if in_frame else found
     rows = lake.read(table) if within is None else lake.read(table).where(within.predicate())
     keys = lake.frame(keys)
     return rows.join(keys, keys.columns, "left_semi").select(*names)
 
 
-def _keyed_here(lake: Lake, table: Table, keys: pa.Table, within: Within | None, columns: Sequence[str]) -> pa.Table:
-    """At most one row more than are few."""
+def _keyed_here(
+    lake: Lake, table: Table, keys: pa.Table, within: Within | None, columns: Sequence[str], most: int
+) -> pa.Table:
     selected, using = (", ".join(f'"{name}"' for name in names) for names in (columns, keys.column_names))
     condition = within.predicate(quote='"') if within else "true"
     sql = f"SELECT {selected} FROM {{held}} SEMI JOIN {{keys}} USING ({using}) WHERE {condition}"
-    found = query(lake, f"{sql} LIMIT {MOST_ROWS_AT_ONCE + 1}", held=table, keys=keys)
+    found = query(lake, f"{sql} LIMIT {most}", held=table, keys=keys)
     return found.cast(pa.schema([table.arrow_schema.field(name) for name in columns]))
 
 

@@ -122,12 +122,16 @@ def make_equal(
     lake.create(table)
     if lake.is_replaced(table):
         before = lake.present(table).count()
-        lake.replace(lake.frame(desired), table)
+        lake.replace(desired, table)
         return Written(inserted=lake.present(table).count(), deleted=before)
     empty = lake.rows(table) == 0
+    if empty and not isinstance(desired, DataFrame):
+        lake.append_few(conformed(desired, table), table)
+        return Written(inserted=desired.num_rows)
     if empty and not lake.small:
-        lake.append(lake.frame(desired), table)
+        lake.append(desired, table)
         return Written(inserted=lake.rows(table))
+    whole = current is None and within is None and delete
     held_here = lake.rows(table) <= MOST_ROWS_AT_ONCE if current is None else not isinstance(current, DataFrame)
     if lake.small and held_here:
         desired = _here_if_few(desired)
@@ -140,6 +144,10 @@ def make_equal(
         changed = _here_if_few(changed)
     if not isinstance(changed, DataFrame) and changed.num_rows <= MOST_ROWS_COMMITTED_HERE:
         return _commit(lake, table, changed, within)
+    if not isinstance(changed, DataFrame) and whole:
+        # Nearly all rows are others: the table is written anew rather than searched for them.
+        lake.replace(desired, table)
+        return _counted(changed)
     changed = lake.frame(changed).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         counts = Counter({row[OPERATION]: row["count"] for row in changed.groupBy(OPERATION).count().collect()})
@@ -197,13 +205,17 @@ def _written(counts: Mapping[str, int]) -> Written:
 def _commit(lake: Lake, table: Table, changed: pa.Table, within: Days | Moments | Range | None) -> Written:
     """Write changed rows, none or not very many, through delta-rs: of a few Spark's own MERGE is all planning, and of
     more it takes several times as long."""
-    counts = changed[OPERATION].value_counts().to_pylist()
-    written = _written(Counter({each["values"]: each["counts"] for each in counts}))
+    written = _counted(changed)
     if written.updated or written.deleted:
         _merge_few(lake, table, changed, within)
     elif written.inserted:
         lake.append_few(changed.drop_columns([OPERATION]), table)
     return written
+
+
+def _counted(changed: pa.Table) -> Written:
+    counts = changed[OPERATION].value_counts().to_pylist()
+    return _written(Counter({each["values"]: each["counts"] for each in counts}))
 
 
 def _merge_few(lake: Lake, table: Table, changed: pa.Table, within: Days | Moments | Range | None) -> None:

@@ -44,3 +44,13 @@ def test_files_of_other_days_are_left_out(uri: str) -> None:
 
     assert len(found.files) == 2
     assert sorted(found.to_table()["id"].to_pylist()) == [1, 2]
+
+
+def test_a_commit_that_leaves_no_rows_does_not_say_how_many_it_removed(tmp_path: Path) -> None:
+    rows = pa.table({"id": [1, 2]})
+    write_deltalake(tmp_path, rows)
+    write_deltalake(tmp_path, rows[:0], mode="overwrite")
+    write_deltalake(tmp_path, rows[:1], mode="overwrite")
+    table = delta.open_table(str(tmp_path))
+    assert table is not None
+    assert [delta.rows_of(commit) for commit in table.history()] == [1, None, 2]

@@ -64,6 +64,33 @@ def test_the_difference_is_by_key_and_null_safe(lake: Lake) -> None:
             )
 
 
+def test_a_column_that_desired_rows_lack_is_null(lake: Lake) -> None:
+    make_equal(lake, ITEMS, items(lake.spark, (1, "a", MONDAY, 1.0)))
+    for number, desired in enumerate([items(lake.spark, (2, "a", MONDAY, 2.0)).drop("price")] * 2, start=2):
+        new = desired.withColumn("id", F.lit(number))
+        make_equal(lake, ITEMS, fetched(new) if number == 3 else new)
+    assert content(lake) == {(1, "a", MONDAY, 1.0), (2, "a", MONDAY, None), (3, "a", MONDAY, None)}
+
+
+def test_a_table_that_has_a_column_more_is_written_all_the_same(lake: Lake) -> None:
+    lake.create(ITEMS)
+    more = pa.table({"id": [1], "place": ["a"], "day": [MONDAY], "price": [1.0], "more": ["x"]})
+    lake.append_few(more, ITEMS, evolve=True)
+    desired = fetched(items(lake.spark, (2, "b", TUESDAY, 2.0)))
+    make_equal(lake, ITEMS, desired)
+    assert content(lake) == {(1, "a", MONDAY, 1.0), (2, "b", TUESDAY, 2.0)}
+    with lake.replacing(ITEMS):
+        make_equal(lake, ITEMS, desired, delete=True)
+    assert content(lake) == {(2, "b", TUESDAY, 2.0)}
+
+
+def test_many_rows_that_differ_here_are_written_over_the_table(lake: Lake) -> None:
+    make_equal(lake, ITEMS, items(lake.spark, *((n, "a", MONDAY, 1.0) for n in range(20))))
+    desired = fetched(items(lake.spark, *((n, "a", TUESDAY, 2.0) for n in range(5, 25))))
+    assert make_equal(lake, ITEMS, desired, delete=True) == Written(inserted=5, updated=15, deleted=5)
+    assert content(lake) == {(n, "a", TUESDAY, 2.0) for n in range(5, 25)}
+
+
 def test_a_table_becomes_what_it_should_be_by_the_difference_alone(lake: Lake) -> None:
     first = [(1, "a", MONDAY, 1.0), (2, None, MONDAY, 2.0), (3, "c", TUESDAY, None)]
     assert make_equal(lake, ITEMS, items(lake.spark, *first)) == Written(inserted=3)

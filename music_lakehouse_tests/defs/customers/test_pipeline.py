@@ -68,6 +68,7 @@ def test_at_the_scale_of_a_hundredth_gold_equals_the_oracle_and_answers_as_the_f
 def only_large_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     """However few rows there are, they are taken as many would be."""
     monkeypatch.setattr("music_lakehouse.lakehouse.lake.MOST_ROWS_OF_A_SMALL_CHANGE", -1)
+    monkeypatch.setattr("music_lakehouse.lakehouse.changes.MOST_ROWS_FETCHED", -1)
 
 
 @pytest.mark.usefixtures("only_large_changes")

@@ -67,6 +67,22 @@ def test_a_history_in_any_order_and_any_batches_gives_what_the_oracle_says(
     assert versions(lake) == before, "a run that finds nothing new writes no version"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("most_made_here", [2_000_000, 0])
+def test_what_many_rows_take_another_way_for_is_the_same(
+    lake: Lake, reference_root: Path, monkeypatch: pytest.MonkeyPatch, most_made_here: int
+) -> None:
+    """What is new is a frame of Spark's, as is what is found of it; and no long result fits in this process."""
+    monkeypatch.setattr("music_lakehouse.lakehouse.lake.MOST_ROWS_OF_A_SMALL_CHANGE", -1)
+    monkeypatch.setattr("music_lakehouse.lakehouse.changes.MOST_ROWS_FETCHED", -1)
+    monkeypatch.setattr("music_lakehouse.lakehouse.query.MOST_ROWS_MADE_HERE", most_made_here)
+    messages = dirty_history(21, 100)
+    for batch in batches_of(messages, 2, Random(21)):
+        deliver(lake, batch)
+        run_steps(lake, reference_root)
+    assert_lake_equals_oracle(lake.root, messages, reference_root, ["bronze.quarantine", *KEPT])
+
+
 def as_messages(*events: tuple[str, Row]) -> list[Message]:
     sent = numbered((topic, json.dumps(row).encode()) for topic, row in events)
     return [message._replace(kafka_timestamp_ms=NOON + 864_000_000) for message in sent]

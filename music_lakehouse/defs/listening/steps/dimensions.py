@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from typing import Any
 
 from music_lakehouse.defs.listening.silver_tables import (
     DIM_ARTISTS,
@@ -14,7 +11,7 @@ from music_lakehouse.defs.listening.silver_tables import (
     DIM_SONGS,
     UNKNOWN_KEY,
 )
-from music_lakehouse.defs.listening.steps.sources import LISTENS, new_events, new_listens
+from music_lakehouse.defs.listening.steps.sources import LISTENS, new_listens, of_listens
 from music_lakehouse.defs.listening.tables import REFERENCE_SONGS, REFERENCE_STATES
 from music_lakehouse.defs.listening.transforms import dimensions
 from music_lakehouse.lakehouse.changes import Changes
@@ -28,14 +25,15 @@ from music_lakehouse.lakehouse.upsert import Written, make_equal
 
 def _update_dim_songs(lake: Lake, changes: Changes) -> Written:
     if changes.full:
-        desired = dimensions.dim_songs(_reference_songs(lake), dimensions.songs_of_events(lake.read(LISTENS)))
-        unknown = dimensions.unknown_member(lake.empty(DIM_SONGS), "songKey", "title", "artistName")
-        return make_equal(lake, DIM_SONGS, desired.unionByName(unknown), delete=True)
-    new = _new(lake, changes, dimensions.SONGS, dimensions.songs_of_events)
-    edited = _edited_keys(changes, REFERENCE_SONGS, "songKey")
+        every_song = dimensions.with_unknown_member(dimensions.DIM_SONGS_ROWS, DIM_SONGS)
+        return make_equal(
+            lake, DIM_SONGS, of_listens(lake, LISTENS, every_song, reference=REFERENCE_SONGS), delete=True
+        )
+    new = of_listens(lake, new_listens(changes), dimensions.SONGS)
+    edited = _edited_keys(lake, changes, REFERENCE_SONGS, "songKey")
     if edited is None:
         # The reference didn't change: its songs are as they were.
-        sql = "SELECT * FROM {new} AS n ANTI JOIN {reference} AS r ON n.songKey = r.songKey"
+        sql = "SELECT n.* FROM {new} AS n ANTI JOIN {reference} AS r ON n.songKey = r.songKey"
         new = evaluated(lake, sql, new=new, reference=REFERENCE_SONGS)
     keys = evaluated(lake, "SELECT songKey FROM {new}", new=new)
     if edited is None and changes.only_added(LISTENS):
@@ -43,104 +41,93 @@ def _update_dim_songs(lake: Lake, changes: Changes) -> Written:
         current = keyed(lake, DIM_SONGS, keys)
         columns = "songKey, title, artistName, duration"
         both = " UNION ALL ".join(f"SELECT {columns} FROM {{{n}}}" for n in ("known", "new"))
-        told = evaluated(lake, both, known=current, new=new)
-        return make_equal(lake, DIM_SONGS, evaluated(lake, dimensions.SONGS, told=told), current=current)
-    concerned = _distinct(lake.frame(keys), edited)
-    of_events = dimensions.songs_of_events(lake.read(LISTENS)).join(concerned, "songKey", "left_semi")
-    desired = dimensions.dim_songs(_reference_songs(lake).join(concerned, "songKey", "left_semi"), of_events)
-    return make_equal(lake, DIM_SONGS, desired, current=keyed(lake, DIM_SONGS, concerned), delete=True)
+        desired = evaluated(lake, dimensions.SONGS.replace("{told}", f"({both})"), known=current, new=new)
+        return make_equal(lake, DIM_SONGS, desired, current=current)
+    return _tell_again(lake, DIM_SONGS, _distinct(lake, "songKey", keys, edited), dimensions.DIM_SONGS_ROWS)
 
 
 def _update_dim_artists(lake: Lake, changes: Changes) -> Written:
     if changes.full:
-        told = dimensions.artists_of_events(lake.read(LISTENS))
-        unknown = dimensions.unknown_member(lake.empty(DIM_ARTISTS), "artistKey", "name")
-        desired = dimensions.dim_artists(_reference_artists(lake), told).unionByName(unknown)
+        every_artist = dimensions.with_unknown_member(dimensions.DIM_ARTISTS_ROWS, DIM_ARTISTS)
+        desired = of_listens(lake, LISTENS, every_artist, reference=REFERENCE_SONGS)
         return make_equal(lake, DIM_ARTISTS, desired, delete=True)
-    new = _new(lake, changes, dimensions.ARTISTS, dimensions.artists_of_events)
-    edited = _edited_keys(changes, REFERENCE_SONGS, "artistKey")
+    new = of_listens(lake, new_listens(changes), dimensions.ARTISTS)
+    edited = _edited_keys(lake, changes, REFERENCE_SONGS, "artistKey")
     if edited is None and changes.only_added(LISTENS):
-        sql = "SELECT n.artistKey, n.name FROM {new} AS n ANTI JOIN {known} AS k ON n.artistKey = k.artistKey"
+        sql = "SELECT n.* FROM {new} AS n ANTI JOIN {known} AS k ON n.artistKey = k.artistKey"
         return _add(lake, DIM_ARTISTS, evaluated(lake, sql, new=new, known=DIM_ARTISTS))
-    keys = _distinct(lake.frame(new).select("artistKey"), edited)
-    told = dimensions.artists_of_events(lake.read(LISTENS)).join(keys, "artistKey", "left_semi")
-    desired = dimensions.dim_artists(_reference_artists(lake).join(keys, "artistKey", "left_semi"), told)
-    return make_equal(lake, DIM_ARTISTS, desired, current=keyed(lake, DIM_ARTISTS, keys), delete=True)
+    keys = evaluated(lake, "SELECT artistKey FROM {new}", new=new)
+    return _tell_again(lake, DIM_ARTISTS, _distinct(lake, "artistKey", keys, edited), dimensions.DIM_ARTISTS_ROWS)
 
 
 def _update_dim_location(lake: Lake, changes: Changes) -> Written:
+    every_place = dimensions.NAMED_PLACES.replace("{places}", f"({dimensions.PLACES})")
     if changes.full:
-        unknown = dimensions.unknown_member(lake.empty(DIM_LOCATION), "locationKey", "city", "stateName")
-        desired = dimensions.dim_location(dimensions.places_of_events(lake.read(LISTENS)), lake.read(REFERENCE_STATES))
-        return make_equal(lake, DIM_LOCATION, desired.unionByName(unknown), delete=True)
-    touched = _new(lake, changes, dimensions.PLACES, dimensions.places_of_events)
-    renamed = _edited_keys(changes, REFERENCE_STATES, "stateCode")
-    if renamed is not None:
-        codes = renamed.select(F.col("stateCode").alias("_code"))
-        affected = (
-            lake.read(DIM_LOCATION)
-            .where(F.col("locationKey") != UNKNOWN_KEY)
-            .join(codes, dimensions.state_code("stateCode") == F.col("_code"), "left_semi")
-        )
-        new = lake.frame(touched)
-        touched = dimensions.one_row_a_place(new.unionByName(affected.select(*new.columns)))
+        sql = dimensions.with_unknown_member(every_place, DIM_LOCATION)
+        return make_equal(lake, DIM_LOCATION, of_listens(lake, LISTENS, sql, states=REFERENCE_STATES), delete=True)
+    touched = of_listens(lake, new_listens(changes), dimensions.PLACES)
     keys = evaluated(lake, "SELECT locationKey FROM {touched}", touched=touched)
+    renamed = _edited_keys(lake, changes, REFERENCE_STATES, "stateCode")
+    if renamed is None and changes.only_added(LISTENS):
+        current = keyed(lake, DIM_LOCATION, keys)
+        desired = evaluated(lake, dimensions.NAMED_PLACES, places=touched, states=REFERENCE_STATES)
+        return make_equal(lake, DIM_LOCATION, desired, current=current)
+    if renamed is not None:
+        sql = f"""
+            SELECT locationKey FROM (SELECT locationKey, {dimensions.STATE_CODE} AS code FROM {{known}}) AS k
+            SEMI JOIN {{renamed}} AS r ON k.code = r.stateCode WHERE locationKey <> '{UNKNOWN_KEY}'
+        """
+        in_renamed = evaluated(lake, sql, known=DIM_LOCATION, renamed=renamed)
+        keys = _distinct(lake, "locationKey", keys, in_renamed)
     if not changes.only_added(LISTENS):
-        told = dimensions.places_of_events(lake.read(LISTENS))
-        touched = told.join(lake.frame(keys), "locationKey", "left_semi")
-    current = keyed(lake, DIM_LOCATION, keys)
-    desired = evaluated(lake, dimensions.NAMED_PLACES, places=touched, states=REFERENCE_STATES)
-    return make_equal(lake, DIM_LOCATION, desired, current=current, delete=True)
+        told = of_listens(lake, LISTENS, _semi_join(dimensions.PLACES, "locationKey"), keys=keys)
+    else:
+        columns = ", ".join(f"p.{name}" for name in ("locationKey", *dimensions.PARTS))
+        sql = f"SELECT {columns} FROM {{known}} AS p SEMI JOIN {{keys}} AS k ON p.locationKey = k.locationKey"
+        new = f"SELECT {columns} FROM {{touched}} AS p ANTI JOIN {{known}} AS k ON p.locationKey = k.locationKey"
+        told = evaluated(lake, f"{sql} UNION ALL {new}", known=DIM_LOCATION, keys=keys, touched=touched)
+    desired = evaluated(lake, dimensions.NAMED_PLACES, places=told, states=REFERENCE_STATES)
+    return make_equal(lake, DIM_LOCATION, desired, current=keyed(lake, DIM_LOCATION, keys), delete=True)
 
 
 def _update_dim_datetime(lake: Lake, changes: Changes) -> Written:
     if changes.full:
-        return make_equal(lake, DIM_DATETIME, dimensions.dim_datetime(lake.read(LISTENS)), delete=True)
+        return make_equal(lake, DIM_DATETIME, of_listens(lake, LISTENS, dimensions.HOURS), delete=True)
+    new = new_listens(changes)
     if changes.only_added(LISTENS):
-        sql = f"""
-            SELECT n.dateKey FROM ({dimensions.HOURS}) AS n ANTI JOIN {{known}} AS k ON n.dateKey = k.dateKey
-        """
-        new = evaluated(lake, sql, told=new_listens(lake, changes), known=DIM_DATETIME)
-        return _add(lake, DIM_DATETIME, dimensions.described_hours(lake.frame(new))) if has_rows(new) else Written()
-    touched = new_events(lake, changes, LISTENS)
-    days = Days.of("timestamp", days_of(touched, "timestamp"))
-    desired = dimensions.dim_datetime(lake.read(LISTENS).where(days.predicate()))
+        sql = f"SELECT n.* FROM ({dimensions.HOURS}) AS n ANTI JOIN {{known}} AS k ON n.dateKey = k.dateKey"
+        return _add(lake, DIM_DATETIME, of_listens(lake, new, sql, known=DIM_DATETIME))
+    days = Days.of("ts", days_of(new, "timestamp"))
+    on_days = dimensions.HOURS.replace("{told}", f"(SELECT * FROM {{told}} AS t WHERE {days.predicate(quote='')})")
+    desired = of_listens(lake, LISTENS, on_days)
     return make_equal(lake, DIM_DATETIME, desired, within=days.on("date"), delete=True)
 
 
-def _new(lake: Lake, changes: Changes, sql: str, of_events: Callable[[DataFrame], DataFrame]) -> Rows:
-    """What new listens name: by the query of the few that are here, cleaned once for all; of many, what is named is
-    made distinct first, and cleaned then."""
-    change = changes.get(LISTENS)
-    if change is None or change.here is None:
-        return of_events(new_events(lake, changes, LISTENS))
-    return evaluated(lake, sql, told=new_listens(lake, changes))
+def _tell_again(lake: Lake, table: Table, keys: Rows, sql: str) -> Written:
+    """Make the rows of these keys what the reference file and all listens tell of them."""
+    desired = of_listens(lake, LISTENS, _semi_join(sql, table.key[0]), reference=REFERENCE_SONGS, keys=keys)
+    return make_equal(lake, table, desired, current=keyed(lake, table, keys), delete=True)
+
+
+def _semi_join(sql: str, key: str) -> str:
+    return f"SELECT r.* FROM ({sql}) AS r SEMI JOIN {{keys}} AS k ON r.{key} = k.{key}"
 
 
 def _add(lake: Lake, table: Table, new: Rows) -> Written:
     """Add rows of keys that the table lacks."""
-    none = table.arrow_schema.empty_table()
-    if isinstance(new, DataFrame):
-        new = lake.empty(table).unionByName(new, allowMissingColumns=True)
-    return make_equal(lake, table, new, current=none)
+    return make_equal(lake, table, new, current=table.arrow_schema.empty_table()) if has_rows(new) else Written()
 
 
-def _reference_songs(lake: Lake) -> DataFrame:
-    return dimensions.songs_of_reference(lake.read(REFERENCE_SONGS))
-
-
-def _reference_artists(lake: Lake) -> DataFrame:
-    return dimensions.artists_of_reference(lake.read(REFERENCE_SONGS))
-
-
-def _edited_keys(changes: Changes, source: Table, key: str) -> DataFrame | None:
+def _edited_keys(lake: Lake, changes: Changes, source: Table, key: str) -> Rows | None:
     """The keys of the source's rows that came, went or changed; None where none did."""
     change = changes.get(source)
-    return change.rows.where(F.col(key).isNotNull()).select(key).distinct() if change else None
+    sql = f"SELECT DISTINCT {key} FROM {{rows}} WHERE {key} IS NOT NULL"
+    return evaluated(lake, sql, rows=change.found) if change else None
 
 
-def _distinct(keys: DataFrame, more: DataFrame | None) -> DataFrame:
-    return (keys if more is None else keys.union(more)).distinct()
+def _distinct(lake: Lake, key: str, *keys: Rows | None) -> Rows:
+    named: dict[str, Any] = {f"keys_{n}": each for n, each in enumerate(keys) if each is not None}
+    return evaluated(lake, " UNION ".join(f"SELECT {key} FROM {{{name}}}" for name in named), **named)
 
 
 STEPS = (

@@ -7,9 +7,8 @@ from typing import Any
 
 from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, WIDE_STREAMS
 from music_lakehouse.defs.listening.silver_tables import DIM_ARTISTS, DIM_DATETIME, DIM_LOCATION, DIM_SONGS, DIM_USERS
-from music_lakehouse.defs.listening.steps.sources import LISTENS, new_listens, once_each
+from music_lakehouse.defs.listening.steps.sources import LISTENS, new_listens, of_listens
 from music_lakehouse.defs.listening.transforms import streams
-from music_lakehouse.defs.listening.transforms.listens import cleaned_listens
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
@@ -24,8 +23,8 @@ _STREAM_COLUMNS = ", ".join(name for name in FACT_STREAMS.column_names if name !
 
 def _update_fact_streams(lake: Lake, changes: Changes) -> Written:
     if changes.full:
-        streamable = cleaned_listens(lake.read(LISTENS)).where(streams.STREAMABLE)
-        desired = evaluated(lake, streams.FACT_STREAMS, streams=once_each(lake, streamable), users=DIM_USERS)
+        every_stream = streams.FACT_STREAMS.replace("{streams}", f"({streams.STREAMS})")
+        desired = of_listens(lake, LISTENS, every_stream, long=True, users=DIM_USERS)
         return make_equal(lake, FACT_STREAMS, desired, delete=True)
     delivered, told, delivered_days = _delivered_streams(lake, changes)
     rekeyed, rekeyed_days = _rekeyed_facts(lake, changes)
@@ -48,14 +47,14 @@ def _update_fact_streams(lake: Lake, changes: Changes) -> Written:
 def _delivered_streams(lake: Lake, changes: Changes) -> tuple[Rows, Rows, list[date]]:
     """The streams of the new deliveries, the event_id of all of these, and their days. An event that was delivered
     before is what all its deliveries tell."""
-    listens = new_listens(lake, changes)
+    listens = new_listens(changes)
     told = evaluated(lake, "SELECT DISTINCT event_id FROM {listens}", listens=listens)
-    days = days_of(listens, "date_part")
+    days = days_of(listens, "timestamp")
     on_days = Days.of("date_part", days)
     if changes.only_added(LISTENS) and not has_rows(keyed(lake, FACT_STREAMS, told, on_days)):
-        return evaluated(lake, streams.STREAMS, listens=listens), told, days
-    deliveries = lake.frame(keyed(lake, LISTENS, told, on_days.on("timestamp")))
-    return evaluated(lake, streams.STREAMS, listens=cleaned_listens(deliveries)), told, days
+        return of_listens(lake, listens, streams.STREAMS), told, days
+    deliveries = keyed(lake, LISTENS, told, on_days.on("timestamp"))
+    return of_listens(lake, deliveries, streams.STREAMS), told, days
 
 
 def _rekeyed_facts(lake: Lake, changes: Changes) -> tuple[Rows | None, list[date]]:
@@ -99,7 +98,7 @@ _DIMENSIONS: dict[str, Any] = {
 
 def _update_wide_streams(lake: Lake, changes: Changes) -> Written:
     if changes.full:
-        everything = evaluated(lake, streams.WIDE_STREAMS, facts=lake.read(FACT_STREAMS), **_DIMENSIONS)
+        everything = evaluated(lake, streams.WIDE_STREAMS, long=True, facts=FACT_STREAMS, **_DIMENSIONS)
         return make_equal(lake, WIDE_STREAMS, everything, delete=True)
     new_facts, touched = changes.get(FACT_STREAMS), _facts_with_changed_dimensions(lake, changes)
     # What was added is what the facts are: they need not be read again.

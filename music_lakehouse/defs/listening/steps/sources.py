@@ -5,48 +5,50 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import reduce
 from typing import Any
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.tables import BRONZE
 from music_lakehouse.defs.listening.transforms import users
-from music_lakehouse.defs.listening.transforms.deliveries import (
-    first_deliveries,
-    first_of_repeated,
-    repeated_events,
-)
-from music_lakehouse.defs.listening.transforms.listens import cleaned_listens
+from music_lakehouse.defs.listening.transforms.listens import CLEANED_LISTENS, NUMBERS, TEXTS
+from music_lakehouse.defs.listening.transforms.text import cleaned_texts, shown_numbers
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.lake import Lake, Rows
 from music_lakehouse.lakehouse.moments import Moments
-from music_lakehouse.lakehouse.query import evaluated, fetched, keyed
+from music_lakehouse.lakehouse.query import evaluated, fetched, keyed, looked_up
 from music_lakehouse.lakehouse.tables import Table
 
 LISTENS, PAGE_VIEWS = BRONZE["listen_events"], BRONZE["page_view_events"]
 STATUS_CHANGES = BRONZE["status_change_events"]
 ALL_BRONZE = tuple(BRONZE.values())
 
-# As many as can be sent to all tasks.
-_MOST_REPEATED = 100_000
+
+def of_listens(lake: Lake, listens: Rows | Table, sql: str, *, long: bool = False, **more: Any) -> Rows:
+    """What the query gives of cleaned listens, `{told}`, and of others: of these rows of bronze's table, or of all of
+    them. `long` is as in `evaluated`."""
+    texts = _looked_up(lake, "texts", TEXTS, cleaned_texts, listens=listens)
+    numbers = _looked_up(lake, "numbers", NUMBERS, shown_numbers, listens=listens)
+    cleaned = sql.replace("{told}", f"({CLEANED_LISTENS})")
+    return evaluated(lake, cleaned, long=long, listens=listens, texts=texts, numbers=numbers, **more)
 
 
-def new_events(lake: Lake, changes: Changes, table: Table) -> DataFrame:
-    """The events of a bronze table among the changes, one row a new delivery; where deliveries were changed or removed,
-    all that the changes touch, as they were and as they are."""
-    change = changes.get(table)
-    return lake.empty(table) if change is None else _shared_if_few(lake, f"new {change}", lambda: change.touched)
-
-
-def new_listens(lake: Lake, changes: Changes) -> Rows:
-    """`new_events` of listens, cleaned; where they are few, once for all steps, and here."""
+def new_listens(changes: Changes) -> Rows:
+    """The rows of bronze's listens among the changes, one a new delivery; where deliveries were changed or removed, all
+    that the changes touch, as they were and as they are."""
     change = changes.get(LISTENS)
-    if change is None or change.here is None:
-        return cleaned_listens(new_events(lake, changes, LISTENS))
-    return lake.once(f"cleaned {change}", lambda: cleaned_listens(change.touched).toArrow())
+    return LISTENS.arrow_schema.empty_table() if change is None else change.found_touched
+
+
+def _looked_up(lake: Lake, name: str, sql: str, function: Callable[[DataFrame], DataFrame], **events: Any) -> Rows:
+    """What the function gives of what the query finds in events: of whole tables once a run."""
+    if all(isinstance(rows, Table) for rows in events.values()):
+        versions = ", ".join(f"{table}" for table in map(lake.state, events.values()))
+        sent = lake.once(f"{name} of {versions}", lambda: evaluated(lake, sql, **events))
+    else:
+        sent = evaluated(lake, sql, **events)
+    return looked_up(lake, name, sent, function)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ class TouchedUsers:
 
     def known(self, lake: Lake, table: Table) -> Rows:
         """The table's rows of the users."""
-        return lake.read(table) if self.ids is None else keyed(lake, table, self.ids)
+        if self.ids is not None:
+            return keyed(lake, table, self.ids)
+        return evaluated(lake, f"SELECT {', '.join(table.column_names)} FROM {{held}}", long=True, held=table)
 
     def standing(self, known: Rows) -> Rows:
         """Of what is known of them that which new evidence adds to."""
@@ -79,54 +83,56 @@ def touched_users(lake: Lake, changes: Changes, *, also: Table | None = None) ->
     bronze = [change for table, change in changes.by_source.items() if table in ALL_BRONZE]
     name = ", ".join(map(str, bronze))
     if any(change.full for change in bronze):
-        events = {table: lake.read(table) for table in ALL_BRONZE}
-        present = _shared_if_few(lake, f"evidence {name}", lambda: _evidence(events))
-        touched = lake.shared(f"touched {name}", lambda: lake.frame(_touched(lake, events)))
+        whole = {table: table for table in ALL_BRONZE}
+        present = lake.once(f"evidence {name}", lambda: _evidence(lake, whole))
+        touched = _kept(lake, f"touched {name}", lambda: _touched(lake, whole))
         return TouchedUsers(touched, present, True, None)
     if not changes.only_added(*ALL_BRONZE):
         more = changes.get(also) if also is not None else None
-        rows = [change.touched.select("userId") for change in (*bronze, *([more] if more else []))]
+        rows = [change.found_touched for change in (*bronze, *([more] if more else []))]
         name = f"{name}, {more}"
-        ids = lake.shared(f"ids {name}", lambda: reduce(DataFrame.union, rows).where("userId IS NOT NULL").distinct())
-        events = {table: lake.read(table).join(F.broadcast(ids), "userId", "left_semi") for table in ALL_BRONZE}
-        present = _shared_if_few(lake, f"evidence {name}", lambda: _evidence(events))
-        touched = lake.shared(f"touched {name}", lambda: lake.frame(_touched(lake, events)))
+        ids = _kept(lake, f"ids {name}", lambda: _users_in(lake, rows))
+        events = {table: keyed(lake, table, ids, columns=users.EVIDENCE) for table in ALL_BRONZE}
+        present = _kept(lake, f"evidence {name}", lambda: _evidence(lake, events))
+        touched = _kept(lake, f"touched {name}", lambda: _touched(lake, events))
         return TouchedUsers(touched, present, True, ids)
     added = {change.source: change.found_touched for change in bronze}
-    new: Rows
-    if any(isinstance(rows, DataFrame) for rows in added.values()):
-        new = lake.shared(f"touched {name}", lambda: lake.frame(_touched(lake, added)))
-        recent = _recent_evidence(lake, new)
-    else:
-        new = lake.once(f"touched {name}", lambda: _touched(lake, added))
-        recent = lake.once(f"evidence {name}", lambda: _recent_evidence(lake, new))
+    new = _kept(lake, f"touched {name}", lambda: _touched(lake, added))
+    recent = lake.once(f"evidence {name}", lambda: _recent_evidence(lake, new))
     return TouchedUsers(new, recent, False, evaluated(lake, "SELECT userId FROM {new}", new=new))
 
 
-def once_each(lake: Lake, listens: DataFrame, *, greatest: Sequence[str] = ()) -> DataFrame:
-    """`first_deliveries` of bronze's listens, all or some, in bronze's or other columns."""
-    if lake.small:
-        return first_deliveries(listens, greatest=greatest)
-    repeated = lake.shared(f"repeated {lake.state(LISTENS)}", lambda: repeated_events(lake.read(LISTENS)))
-    few = repeated.limit(_MOST_REPEATED + 1).count()
-    if few == 0:
-        return listens
-    if few <= _MOST_REPEATED:
-        return first_of_repeated(listens, repeated, greatest=greatest)
-    return first_deliveries(listens, greatest=greatest)
+def _kept(lake: Lake, name: str, find: Callable[[], Rows]) -> Rows:
+    """The rows, found once a run; those of Spark's are computed once, too."""
+    rows = lake.once(name, find)
+    return lake.shared(name, lambda: rows) if isinstance(rows, DataFrame) else rows
 
 
-def _shared_if_few(lake: Lake, name: str, build: Callable[[], DataFrame]) -> DataFrame:
-    # Few rows are read once for all steps. Of many, each step reads the columns that it needs: that is less.
-    return lake.shared(name, build) if lake.small else build()
+def _users_in(lake: Lake, rows: Sequence[Rows]) -> Rows:
+    named: dict[str, Any] = {f"rows_{n}": each for n, each in enumerate(rows)}
+    union = " UNION ALL ".join(f"SELECT userId FROM {{{name}}}" for name in named)
+    return evaluated(lake, f"SELECT DISTINCT userId FROM ({union}) AS u WHERE userId IS NOT NULL", **named)
 
 
-def _touched(lake: Lake, events: Mapping[Table, Rows]) -> Rows:
+def _touched(lake: Lake, events: Mapping[Table, Rows | Table]) -> Rows:
     """The users of bronze's events."""
-    named: dict[str, Any] = {table.name: rows for table, rows in events.items()}
-    named = named or {LISTENS.name: LISTENS.arrow_schema.empty_table()}
+    named = _named(events)
     shown = (users.when_shown(f"{{{name}}}", status_changes=name == STATUS_CHANGES.name) for name in named)
     return evaluated(lake, users.TOUCHED_USERS.format(evidence=f"({' UNION ALL '.join(shown)})"), **named)
+
+
+def _evidence(lake: Lake, events: Mapping[Table, Rows | Table]) -> Rows:
+    """What bronze's events show of their users."""
+    named = _named(events)
+    names = f"SELECT DISTINCT text FROM ({' UNION ALL '.join(users.names(f'{{{name}}}') for name in named)}) AS names"
+    texts = _looked_up(lake, "texts", f"{names} WHERE text IS NOT NULL", cleaned_texts, **named)
+    shown = (users.evidence(f"{{{name}}}", status_changes=name == STATUS_CHANGES.name) for name in named)
+    return evaluated(lake, " UNION ALL ".join(shown), long=True, texts=texts, **named)
+
+
+def _named(events: Mapping[Table, Rows | Table]) -> dict[str, Any]:
+    """The events by their tables' names; of listens, none, where there are no others."""
+    return {table.name: rows for table, rows in events.items()} or {LISTENS.name: LISTENS.arrow_schema.empty_table()}
 
 
 def _recent_evidence(lake: Lake, touched: Rows) -> Rows:
@@ -134,7 +140,7 @@ def _recent_evidence(lake: Lake, touched: Rows) -> Rows:
     first = evaluated(lake, "SELECT min(since) AS since FROM {touched}", touched=touched)
     [earliest] = fetched(first)["since"].to_pylist()
     if earliest is None:
-        return _none(lake)
+        return _evidence(lake, {})
     # What a status change shows holds from a millisecond after it.
     since = Moments.since("timestamp", earliest - timedelta(milliseconds=1))
     ids = evaluated(lake, "SELECT userId FROM {touched}", touched=touched)
@@ -144,18 +150,4 @@ def _recent_evidence(lake: Lake, touched: Rows) -> Rows:
         for table in ALL_BRONZE
         if newest[table] is not None and newest[table] >= since.first
     }
-    some = {t: lake.frame(rows) for t, rows in recent.items() if isinstance(rows, DataFrame) or rows.num_rows}
-    evidence = _evidence(some) if some else _none(lake)
-    return evidence if any(isinstance(rows, DataFrame) for rows in recent.values()) else evidence.toArrow()
-
-
-def _evidence(events: Mapping[Table, DataFrame]) -> DataFrame:
-    shown = [
-        users.evidence_of_status_changes(rows) if table is STATUS_CHANGES else users.evidence(rows)
-        for table, rows in events.items()
-    ]
-    return reduce(DataFrame.unionByName, shown)
-
-
-def _none(lake: Lake) -> DataFrame:
-    return users.evidence(lake.empty(LISTENS))
+    return _evidence(lake, {t: rows for t, rows in recent.items() if isinstance(rows, DataFrame) or rows.num_rows})

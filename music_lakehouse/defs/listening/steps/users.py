@@ -9,19 +9,15 @@ from music_lakehouse.defs.listening.steps.sources import (
     ALL_BRONZE,
     LISTENS,
     PAGE_VIEWS,
-    once_each,
     touched_users,
 )
 from music_lakehouse.defs.listening.transforms import users
-from music_lakehouse.defs.listening.transforms.deliveries import first_deliveries
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.query import evaluated, kept, keyed
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.upsert import Written, make_equal
-
-_FILES_OF_A_FULL_LOAD = 8
 
 
 def _update_dim_users(lake: Lake, changes: Changes) -> Written:
@@ -53,10 +49,8 @@ def _update_user_profiles(lake: Lake, changes: Changes) -> Written:
 
 def _update_user_sessions(lake: Lake, changes: Changes) -> Written:
     if changes.full:
-        listens = once_each(lake, lake.read(LISTENS), greatest=users.GREATEST)
-        events = users.session_events(lake.read(PAGE_VIEWS), listens)
         # In order of time, so that later changes find the sessions that they touch in few files.
-        sessions = users.user_sessions(events).repartitionByRange(_FILES_OF_A_FULL_LOAD, "session_start")
+        sessions = evaluated(lake, users.USER_SESSIONS, long=True, page_views=PAGE_VIEWS, listens=LISTENS)
         return make_equal(lake, USER_SESSIONS, sessions, delete=True)
     new = {table: changes.get(table) for table in (PAGE_VIEWS, LISTENS)}
     page_views, listens = (
@@ -70,11 +64,10 @@ def _update_user_sessions(lake: Lake, changes: Changes) -> Written:
             days = days_of(touched, "first", until="last") + days_of(known, "session_start", until="session_end")
             on_days = Days.of("timestamp", days)
             page_views, listens = (
-                lake.frame(keyed(lake, table, keys, on_days, columns=users.SESSION_EVENT))
-                for table in (PAGE_VIEWS, LISTENS)
+                keyed(lake, table, keys, on_days, columns=users.SESSION_EVENT) for table in (PAGE_VIEWS, LISTENS)
             )
-            events = users.session_events(page_views, first_deliveries(listens, greatest=users.GREATEST))
-            sessions, within = users.user_sessions(events), on_days.on("session_start")
+            sessions = evaluated(lake, users.USER_SESSIONS, page_views=page_views, listens=listens)
+            within = on_days.on("session_start")
             return make_equal(lake, USER_SESSIONS, sessions, current=known, within=within, delete=True)
 
 

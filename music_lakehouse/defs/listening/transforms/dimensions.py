@@ -1,191 +1,137 @@
-"""Songs, artists, places and hours: from listen events and the reference files.
+"""Songs, artists, places and hours: from listen events and the reference files, in words that any SQL engine
+understands.
 
-Each function gives the rows that its dimension should have for the keys it is asked for. Of many events few name
-something new: what they name is made distinct first, and cleaned and keyed then.
+Each query gives the rows that its dimension should have for what it is asked for. `{told}` are cleaned listens.
 """
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
-from music_lakehouse.defs.listening.silver_tables import UNKNOWN_KEY, UNKNOWN_NAME, UNKNOWN_STATE
-from music_lakehouse.defs.listening.transforms.listens import hour_key, location_key, song_key
-from music_lakehouse.defs.listening.transforms.text import clean_text, key
-from music_lakehouse.lakehouse.lake import selected
+from music_lakehouse.defs.listening.silver_tables import (
+    DIM_ARTISTS,
+    DIM_LOCATION,
+    DIM_SONGS,
+    UNKNOWN_KEY,
+    UNKNOWN_NAME,
+    UNKNOWN_STATE,
+)
+from music_lakehouse.lakehouse.tables import Table
 
 SONGS = """
-    SELECT songKey, min(title) AS title, min_by(artistName, title) AS artistName, max(duration) AS duration
-    FROM {told} WHERE songKey IS NOT NULL GROUP BY songKey
+    SELECT songKey, min(title) AS title, min_by(artistName, title) AS artistName, max(duration) AS duration FROM (
+        SELECT songKey, title, artistName, max(duration) AS duration
+        FROM {told} AS told WHERE songKey IS NOT NULL GROUP BY songKey, title, artistName
+    ) AS songs GROUP BY songKey
 """
 """One row a songKey of rows with songKey, title, artistName and duration: the greatest duration, and of names that
-share a key (those with a `|`) the first: its title tells its artist. In words that any SQL engine understands, as those
-below."""
-ARTISTS = "SELECT artistKey, min(artistName) AS name FROM {told} WHERE artistKey IS NOT NULL GROUP BY artistKey"
-"""One row an artist of cleaned listens: artistKey, name."""
-_PARTS = ("city", "stateCode", "zip", "latitude", "longitude")
+share a key (those with a `|`) the first: its title tells its artist."""
+
+ARTISTS = """
+    SELECT artistKey, min(artistName) AS name FROM (
+        SELECT DISTINCT artistKey, artistName FROM {told} AS told WHERE artistKey IS NOT NULL
+    ) AS artists GROUP BY artistKey
+"""
+"""One row an artist: artistKey, name."""
+
+PARTS = ("city", "stateCode", "zip", "latitude", "longitude")
 PLACES = f"""
-    SELECT locationKey, {", ".join(_PARTS)} FROM (
+    SELECT locationKey, {", ".join(PARTS)} FROM (
         SELECT *, row_number() OVER (
-            PARTITION BY locationKey ORDER BY {", ".join(f"{part} NULLS FIRST" for part in _PARTS)}
-        ) AS place FROM {{told}} WHERE locationKey <> '{UNKNOWN_KEY}'
+            PARTITION BY locationKey ORDER BY {", ".join(f"{part} NULLS FIRST" for part in PARTS)}
+        ) AS place FROM (
+            SELECT locationKey, city, stateCode, zip, min(latitude) AS latitude, min(longitude) AS longitude
+            FROM {{told}} AS told WHERE locationKey <> '{UNKNOWN_KEY}' GROUP BY locationKey, city, stateCode, zip
+        ) AS named
     ) AS places WHERE place = 1
 """
-"""One row a locationKey with its five parts; of names that share a key (those with a `|`) the first."""
+"""One row a locationKey with its five parts; of names that share a key (those with a `|`) the first. The key and three
+of the parts tell the other two: to group by these, Spark would take -0.0 for 0.0."""
+
+STATE_CODE = "upper(trim(BOTH ' ' FROM stateCode))"
+"""A state as events send it in the form in which state_codes.csv names it."""
+
 NAMED_PLACES = f"""
     SELECT p.*, coalesce(s.stateName, '{UNKNOWN_STATE}') AS stateName
-    FROM {{places}} AS p LEFT JOIN {{states}} AS s ON upper(trim(BOTH ' ' FROM p.stateCode)) = s.stateCode
+    FROM (SELECT *, {STATE_CODE} AS _code FROM {{places}}) AS p LEFT JOIN {{states}} AS s ON p._code = s.stateCode
 """
 """Rows of dim_location: the places with their states' names, whatever the form in which events send a state."""
-HOURS = "SELECT DISTINCT dateKey FROM {told}"
-"""The hours of cleaned listens."""
 
+HOURS = """
+    SELECT dateKey, timestamp_seconds(dateKey) AS date, EXTRACT(HOUR FROM timestamp_seconds(dateKey)) AS hour,
+           EXTRACT(DAY FROM timestamp_seconds(dateKey)) AS dayOfMonth, weekday AS dayOfWeek,
+           EXTRACT(DOY FROM timestamp_seconds(dateKey)) AS dayOfYear,
+           EXTRACT(MONTH FROM timestamp_seconds(dateKey)) AS month,
+           EXTRACT(YEAR FROM timestamp_seconds(dateKey)) AS year, weekday IN (1, 7) AS weekendFlag
+    FROM (
+        SELECT DISTINCT dateKey, CAST((floor(dateKey / 86400) + 4) % 7 + 1 AS INT) AS weekday FROM {told} AS told
+    ) AS hours
+"""
+"""Rows of dim_datetime. The first day of Unix's time was a Thursday, the fifth of a week; of the days of a week engines
+have numbers of their own."""
 
-def songs_of_events(listens: DataFrame) -> DataFrame:
-    """One row a song of bronze's listen events: songKey, title, artistName, and the greatest duration seen."""
-    told = listens.groupBy("song", "artist").agg(F.max("duration").alias("duration"))
-    cleaned = told.select(clean_text("song").alias("title"), clean_text("artist").alias("artistName"), "duration")
-    return one_row_a_song(cleaned.withColumn("songKey", song_key("title", "artistName")))
-
-
-def one_row_a_song(told: DataFrame) -> DataFrame:
-    """`SONGS` of a frame."""
-    return selected(SONGS, told=told)
-
-
-def songs_of_reference(reference: DataFrame) -> DataFrame:
-    """One row a song of reference_songs, as dim_songs has it: the row with the smallest song_id."""
-    first = reference.where("songKey IS NOT NULL").groupBy("songKey").agg(F.min(_by_song_id()).alias("row"))
-    return first.select(
-        "songKey",
-        F.col("row.song_id").alias("songId"),
-        "row.title",
-        F.col("row.artist_name").alias("artistName"),
-        "row.duration",
-        "row.key",
-        F.col("row.key_confidence").alias("keyConfidence"),
-        "row.loudness",
-        F.col("row.song_hotttnesss").alias("songHotness"),
-        "row.tempo",
-        "row.year",
+_BY_SONG = ", ".join(
+    (
+        *("song_id NULLS LAST", "title NULLS FIRST", "artist_name NULLS FIRST", "duration NULLS FIRST"),
+        *("key NULLS FIRST", "key_confidence NULLS FIRST", "loudness NULLS FIRST", "song_hotttnesss NULLS FIRST"),
+        *("tempo NULLS FIRST", "year NULLS FIRST", "artist_id NULLS FIRST", "artist_latitude NULLS FIRST"),
+        *("artist_longitude NULLS FIRST", "artist_location NULLS FIRST"),
     )
+)
+"""An order of reference_songs' rows by song_id, rows without one last, in which no two that differ are one."""
+
+SONGS_OF_REFERENCE = f"""
+    SELECT songKey, song_id AS songId, title, artist_name AS artistName, duration, key, key_confidence AS keyConfidence,
+           loudness, song_hotttnesss AS songHotness, tempo, year
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY songKey ORDER BY {_BY_SONG}) AS place
+        FROM {{reference}} AS r WHERE songKey IS NOT NULL
+    ) AS songs WHERE place = 1
+"""
+"""One row a song of reference_songs, as dim_songs has it: the row with the smallest song_id."""
+
+ARTISTS_OF_REFERENCE = f"""
+    SELECT artistKey, artist_id AS artistId, artist_name AS name, artist_latitude AS latitude,
+           artist_longitude AS longitude, artist_location AS location
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY artistKey ORDER BY artist_id NULLS LAST, {_BY_SONG}) AS place
+        FROM {{reference}} AS r WHERE artistKey IS NOT NULL
+    ) AS artists WHERE place = 1
+"""
+"""One row an artist of reference_songs, as dim_artists has it: the row with the smallest artist_id and song_id."""
 
 
-def dim_songs(of_reference: DataFrame, of_events: DataFrame) -> DataFrame:
-    """Rows of dim_songs: the reference's row of a song, or what events know of it."""
-    only_events = of_events.join(of_reference, "songKey", "left_anti")
-    return of_reference.unionByName(only_events, allowMissingColumns=True)
-
-
-def artists_of_reference(reference: DataFrame) -> DataFrame:
-    """One row an artist of reference_songs, as dim_artists has it: the row with the smallest artist_id and song_id."""
-    by_id = F.struct(F.col("artist_id").isNull(), "artist_id", _by_song_id().alias("song"))
-    first = reference.where("artistKey IS NOT NULL").groupBy("artistKey").agg(F.min(by_id).alias("row"))
-    return first.select(
-        "artistKey",
-        F.col("row.artist_id").alias("artistId"),
-        F.col("row.song.artist_name").alias("name"),
-        F.col("row.song.artist_latitude").alias("latitude"),
-        F.col("row.song.artist_longitude").alias("longitude"),
-        F.col("row.song.artist_location").alias("location"),
+def _completed(table: Table, of_reference: str, told: str) -> str:
+    [key] = table.key
+    known = ("songKey", "title", "artistName", "duration") if table is DIM_SONGS else ("artistKey", "name")
+    columns = ", ".join(
+        f"t.{c.name}" if c.name in known else f"CAST(NULL AS {c.type}) AS {c.name}" for c in table.columns
     )
-
-
-def artists_of_events(listens: DataFrame) -> DataFrame:
-    """One row an artist of bronze's listen events: artistKey, name."""
-    names = listens.select("artist").distinct().select(clean_text("artist").alias("name")).distinct()
-    return names.where("name IS NOT NULL").select(key("name").alias("artistKey"), "name")
-
-
-def dim_artists(of_reference: DataFrame, of_events: DataFrame) -> DataFrame:
-    """Rows of dim_artists: the reference's row of an artist, or what events know of it."""
-    only_events = of_events.join(of_reference, "artistKey", "left_anti")
-    return of_reference.unionByName(only_events, allowMissingColumns=True)
-
-
-def places_of_events(listens: DataFrame) -> DataFrame:
-    """One row a place of bronze's listen events that has any part: locationKey and the five parts."""
-    # As texts: 0.0 and -0.0 are the same number, but not the same key.
-    told = listens.select(
-        "city", "state", "zip", *(F.col(name).cast("string").alias(name) for name in ("latitude", "longitude"))
-    ).distinct()
-    parts = told.select(
-        clean_text("city").alias("city"),
-        F.col("state").alias("stateCode"),
-        "zip",
-        F.col("latitude").cast("double").alias("latitude"),
-        F.col("longitude").cast("double").alias("longitude"),
-    )
-    places = parts.withColumn("locationKey", location_key("city", "stateCode", "zip", "latitude", "longitude"))
-    return one_row_a_place(places)
-
-
-def one_row_a_place(places: DataFrame) -> DataFrame:
-    """`PLACES` of a frame."""
-    return selected(PLACES, told=places)
-
-
-def dim_location(places: DataFrame, states: DataFrame) -> DataFrame:
-    """`NAMED_PLACES` of frames."""
-    return selected(NAMED_PLACES, places=places, states=F.broadcast(states))
-
-
-def state_code(sent: str) -> Column:
-    """A state as events send it in the form in which state_codes.csv names it."""
-    return F.upper(F.btrim(sent))
-
-
-def dim_datetime(listens: DataFrame) -> DataFrame:
-    """Rows of dim_datetime: the hours of bronze's listen events."""
-    return described_hours(listens.select(hour_key("timestamp").alias("dateKey")).distinct())
-
-
-def described_hours(hours: DataFrame) -> DataFrame:
-    """Rows of dim_datetime by their keys."""
-    hours = hours.withColumn("date", F.timestamp_seconds("dateKey"))
-    return hours.select(
-        "dateKey",
-        "date",
-        F.hour("date").alias("hour"),
-        F.dayofmonth("date").alias("dayOfMonth"),
-        F.dayofweek("date").alias("dayOfWeek"),
-        F.dayofyear("date").alias("dayOfYear"),
-        F.month("date").alias("month"),
-        F.year("date").alias("year"),
-        F.dayofweek("date").isin(1, 7).alias("weekendFlag"),
-    )
-
-
-def unknown_member(known: DataFrame, key: str, *names: str) -> DataFrame:
-    """The dimension's unknown member: the key `unknown`, the given columns `Unknown`, the rest null.
-
-    `known` is any frame with the dimension's columns.
+    return f"""
+        SELECT {", ".join(table.column_names)} FROM ({of_reference}) AS r
+        UNION ALL
+        SELECT {columns} FROM ({told}) AS t ANTI JOIN {{reference}} AS r ON t.{key} = r.{key}
     """
 
-    def value(name: str) -> Column:
-        return F.lit(UNKNOWN_KEY) if name == key else F.lit(UNKNOWN_NAME) if name in names else F.lit(None)
 
-    fields = known.schema.fields
-    one_row = known.sparkSession.range(1)
-    return one_row.select(*(value(field.name).cast(field.dataType).alias(field.name) for field in fields))
+DIM_SONGS_ROWS = _completed(DIM_SONGS, SONGS_OF_REFERENCE, SONGS)
+"""Rows of dim_songs: the reference's row of a song, or what listens know of it."""
+DIM_ARTISTS_ROWS = _completed(DIM_ARTISTS, ARTISTS_OF_REFERENCE, ARTISTS)
+"""Rows of dim_artists: the reference's row of an artist, or what listens know of it."""
+
+_NAMES = {
+    DIM_SONGS: ("title", "artistName"),
+    DIM_ARTISTS: ("name",),
+    DIM_LOCATION: ("city", "stateName"),
+}
 
 
-def _by_song_id() -> Column:
-    """All columns of a reference row as a struct that orders by song_id, rows without one last."""
-    return F.struct(
-        F.col("song_id").isNull().alias("_without_id"),
-        "song_id",
-        "title",
-        "artist_name",
-        "duration",
-        "key",
-        "key_confidence",
-        "loudness",
-        "song_hotttnesss",
-        "tempo",
-        "year",
-        "artist_id",
-        "artist_latitude",
-        "artist_longitude",
-        "artist_location",
-    )
+def unknown_member(table: Table) -> str:
+    """A query of the dimension's unknown member: the key `unknown`, names `Unknown`, the rest null."""
+    values = {table.key[0]: UNKNOWN_KEY, **dict.fromkeys(_NAMES[table], UNKNOWN_NAME)}
+    shown = (f"'{values[c.name]}'" if c.name in values else f"CAST(NULL AS {c.type})" for c in table.columns)
+    return "SELECT " + ", ".join(f"{value} AS {c.name}" for value, c in zip(shown, table.columns, strict=True))
+
+
+def with_unknown_member(rows: str, table: Table) -> str:
+    """The query's rows, of the dimension's columns, and its unknown member."""
+    names = ", ".join(table.column_names)
+    return f"SELECT {names} FROM ({rows}) AS known UNION ALL {unknown_member(table)}"

@@ -8,10 +8,10 @@ STREAMABLE = "userId IS NOT NULL AND songKey IS NOT NULL"
 STREAMS = f"""
     SELECT * FROM (
         SELECT *, row_number() OVER (PARTITION BY event_id ORDER BY bronze_id) AS delivery
-        FROM {{listens}} WHERE {STREAMABLE}
+        FROM {{told}} AS told WHERE {STREAMABLE}
     ) AS deliveries WHERE delivery = 1
 """
-"""Of cleaned listens those that are facts: one row an event, its first delivery."""
+"""Of cleaned listens those that are facts: one row an event, its first delivery of those that can be."""
 
 FACT_STREAMS = """
     SELECT s.event_id, u.userKey, s.artistKey, s.songKey, s.dateKey, s.locationKey, s.ts, s.date_part, s.userId,

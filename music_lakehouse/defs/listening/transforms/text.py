@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 # A text that was read wrongly once more than this is left as far as it was repaired; twice is what is seen in practice.
@@ -13,6 +13,21 @@ def key(*parts: Column | str) -> Column:
     """md5 of the parts joined by `|`, a missing part as the empty text."""
     texts = [F.coalesce((F.col(p) if isinstance(p, str) else p).cast("string"), F.lit("")) for p in parts]
     return F.md5(F.concat_ws("|", *texts))
+
+
+def key_of(*parts: str) -> str:
+    """The same of texts, in words that any SQL engine understands."""
+    return "md5(concat_ws('|', {}))".format(", ".join(f"coalesce({part}, '')" for part in parts))
+
+
+def cleaned_texts(sent: DataFrame) -> DataFrame:
+    """The texts (`text`) with what they are when cleaned (`cleaned`)."""
+    return sent.select("text", clean_text("text").alias("cleaned"))
+
+
+def shown_numbers(sent: DataFrame) -> DataFrame:
+    """The numbers (`number`) with the text that keys have of them (`shown`), which is Spark's."""
+    return sent.select("number", F.col("number").cast("string").alias("shown"))
 
 
 def decimal_number(text: Column) -> Column:

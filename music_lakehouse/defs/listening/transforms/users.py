@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
 from music_lakehouse.defs.listening.silver_tables import OPEN_END, UNKNOWN_NAME
-from music_lakehouse.defs.listening.transforms.text import clean_text
 from music_lakehouse.lakehouse.scd2 import versions_query
 
 _CARRIED = dict.fromkeys(("firstName", "lastName", "gender"), UNKNOWN_NAME)
@@ -39,35 +33,32 @@ def when_shown(events: str, *, status_changes: bool) -> str:
     return f"SELECT userId, {at} AS at, registration_time, timestamp AS seen FROM {events} WHERE userId IS NOT NULL"
 
 
-def evidence(events: DataFrame) -> DataFrame:
-    """What the events of one bronze table show of their users.
+def names(events: str) -> str:
+    """A query of the texts that bronze's events show of their users, as `cleaned_texts` takes them."""
+    return " UNION ALL ".join(f"SELECT {name} AS text FROM {events}" for name in ("firstName", "lastName", "city"))
+
+
+def evidence(events: str, *, status_changes: bool) -> str:
+    """A query of what the events of one bronze table show of their users; `{texts}` has at least the names in them.
 
     Out: one row an event with a user: userId, `at` (from when it holds), itemInSession, level, cleaned names, gender,
     registration_time, `seen` (the event's own time), cleaned city, stateCode. Events without a user are left out.
+    Status changes carry the old level, so that the other one holds from a millisecond later.
     """
-    return events.where("userId IS NOT NULL").select(
-        "userId",
-        F.col("timestamp").alias("at"),
-        "itemInSession",
-        "level",
-        clean_text("firstName").alias("firstName"),
-        clean_text("lastName").alias("lastName"),
-        "gender",
-        "registration_time",
-        F.col("timestamp").alias("seen"),
-        clean_text("city").alias("city"),
-        F.col("state").alias("stateCode"),
-    )
-
-
-def evidence_of_status_changes(events: DataFrame) -> DataFrame:
-    """The same of status changes: they carry the old level, so that the other one holds from a millisecond later."""
-    return (
-        evidence(events)
-        .withColumn("at", F.col("at") + F.expr(_AFTER_STATUS_CHANGE))
-        .withColumn("itemInSession", F.lit(-1))
-        .withColumn("level", F.when(F.col("level") == "free", "paid").otherwise("free"))
-    )
+    at, item, level = "e.timestamp", "e.itemInSession", "e.level"
+    if status_changes:
+        at, item = f"e.timestamp + {_AFTER_STATUS_CHANGE}", "CAST(-1 AS INT)"
+        level = "CASE WHEN e.level = 'free' THEN 'paid' ELSE 'free' END"
+    return f"""
+        SELECT e.userId, {at} AS at, {item} AS itemInSession, {level} AS level, f.cleaned AS firstName,
+               l.cleaned AS lastName, e.gender, e.registration_time, e.timestamp AS seen, c.cleaned AS city,
+               e.state AS stateCode
+        FROM {events} AS e
+        LEFT JOIN {{texts}} AS f ON e.firstName = f.text
+        LEFT JOIN {{texts}} AS l ON e.lastName = l.text
+        LEFT JOIN {{texts}} AS c ON e.city = c.text
+        WHERE e.userId IS NOT NULL
+    """
 
 
 TOUCHED_USERS = """
@@ -151,24 +142,8 @@ In: `touched` users; the profiles `known` of them; all evidence `present` of the
 """
 
 
-GREATEST = ("level",)
-"""What counts of an event's deliveries, whichever came first."""
-
-
 SESSION_EVENT = ("event_id", "bronze_id", "userId", "sessionId", "itemInSession", "timestamp", "level", "duration")
 """The columns of bronze that tell of sessions."""
-
-
-def session_events(page_views: DataFrame, listens: DataFrame) -> DataFrame:
-    """Page views (one row a delivery) and listens (one row an event, with its GREATEST) of shown users as events of
-    sessions."""
-    # Numbers alone, which Spark groups by and aggregates without sorting: these four make the event's id.
-    columns = ("userId", "sessionId", "itemInSession", "timestamp", (F.col("level") == "paid").alias("is_paid"))
-    shown = [
-        page_views.select(*columns, F.lit(None).cast("double").alias("duration"), F.lit(False).alias("is_listen")),
-        listens.select(*columns, "duration", F.lit(True).alias("is_listen")),
-    ]
-    return reduce(DataFrame.unionByName, shown).where("userId IS NOT NULL")
 
 
 TOUCHED_SESSIONS = """
@@ -180,24 +155,29 @@ TOUCHED_SESSIONS = """
 """One row a session of new page views and listens, with the first and last time of them."""
 
 
-def user_sessions(events: DataFrame) -> DataFrame:
-    """Rows of user_sessions from all `session_events` of their sessions."""
-    # Sessions lie together before they are looked at, so that their events need not be sent about twice.
-    by_session = events.repartition("userId", "sessionId")
-    by_event = by_session.groupBy("userId", "sessionId", "itemInSession", "timestamp").agg(
-        *(F.max(name).alias(name) for name in ("is_paid", "is_listen", "duration"))
-    )
-    sessions = by_event.groupBy("userId", "sessionId").agg(
-        F.min("timestamp").alias("session_start"),
-        F.max("timestamp").alias("session_end"),
-        F.count("*").alias("events"),
-        F.count_if("is_listen").alias("songs"),
-        _ordered_sum("duration").alias("listened_seconds"),
-        F.max(F.struct("timestamp", "itemInSession", "is_paid")).getField("is_paid").alias("is_paid"),
-    )
-    return sessions.withColumn("level", F.when(F.col("is_paid"), "paid").otherwise("free"))
+_EVENT = "userId, sessionId, itemInSession, timestamp"
+USER_SESSIONS = f"""
+    SELECT userId, sessionId, min(timestamp) AS session_start, max(timestamp) AS session_end, count(*) AS events,
+           CAST(count_if(is_listen) AS BIGINT) AS songs,
+           coalesce(sum_in_order(array_agg(duration) FILTER (WHERE duration IS NOT NULL)), 0.0) AS listened_seconds,
+           CASE WHEN max_by(is_paid, named_struct('at', timestamp, 'item', itemInSession, 'paid', is_paid))
+                THEN 'paid' ELSE 'free' END AS level
+    FROM (
+        SELECT {_EVENT}, max(is_paid) AS is_paid, max(is_listen) AS is_listen, max(duration) AS duration
+        FROM (
+            SELECT {_EVENT}, level = 'paid' AS is_paid, false AS is_listen, CAST(NULL AS DOUBLE) AS duration
+            FROM {{page_views}} AS p WHERE userId IS NOT NULL
+            UNION ALL
+            SELECT {_EVENT}, level = 'paid', true, CASE WHEN delivery = 1 THEN duration END FROM (
+                SELECT *, row_number() OVER (PARTITION BY {_EVENT} ORDER BY bronze_id) AS delivery
+                FROM {{listens}} AS l WHERE userId IS NOT NULL
+            ) AS deliveries
+        ) AS shown GROUP BY {_EVENT}
+    ) AS events GROUP BY userId, sessionId ORDER BY session_start
+"""
+"""Rows of user_sessions from all page views and listens of their sessions, in order of time.
 
-
-def _ordered_sum(seconds: str) -> Column:
-    # A sum of doubles depends on their order, and a table would change though nothing did.
-    return F.aggregate(F.array_sort(F.collect_list(seconds)), F.lit(0.0), lambda total, each: total + each)
+An event is counted once, however often it was delivered: its level is paid if any delivery says so, its duration that
+of the first one. Durations are added in their order, since a sum of doubles depends on it, and a table would change
+though nothing did.
+"""

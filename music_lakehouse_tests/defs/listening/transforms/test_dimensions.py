@@ -4,33 +4,18 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from music_lakehouse.defs.listening.silver_tables import (
-    DIM_ARTISTS,
-    DIM_DATETIME,
-    DIM_LOCATION,
-    DIM_SONGS,
-    SILVER,
-)
-from music_lakehouse.defs.listening.tables import BRONZE, REFERENCE_SONGS, REFERENCE_STATES
+from music_lakehouse.defs.listening.silver_tables import DIM_ARTISTS, DIM_DATETIME, DIM_LOCATION, DIM_SONGS
+from music_lakehouse.defs.listening.tables import REFERENCE_SONGS, REFERENCE_STATES
 from music_lakehouse.defs.listening.transforms import dimensions
-from music_lakehouse.defs.listening.transforms.listens import cleaned_listens
-from music_lakehouse_tests.defs.listening.transforms.frames import at, frame, picked, rows_of
+from music_lakehouse.lakehouse.query import in_spark
+from music_lakehouse_tests.defs.listening.transforms.frames import at, cleaned, frame, picked, rows_of, told_by
 from music_lakehouse_tests.oracle.values import key
 
 pytestmark = pytest.mark.spark
 
 UNKNOWN = "unknown"
-
-
-def heard(spark: SparkSession, *listens: dict[str, Any]) -> DataFrame:
-    rows = [{"event_id": f"e{n}", "bronze_id": f"b{n}", "timestamp": at(0), **row} for n, row in enumerate(listens)]
-    return frame(spark, BRONZE["listen_events"], rows)
-
-
-def cleaned(spark: SparkSession, *listens: dict[str, Any]) -> DataFrame:
-    return cleaned_listens(heard(spark, *listens))
 
 
 def test_a_listen_has_the_keys_of_what_it_names_after_cleaning(spark: SparkSession) -> None:
@@ -74,63 +59,67 @@ SONGS: list[dict[str, Any]] = [
 
 
 def test_of_several_rows_for_a_song_the_smallest_song_id_holds(spark: SparkSession) -> None:
-    songs = dimensions.songs_of_reference(frame(spark, REFERENCE_SONGS, SONGS))
-    told = frame(spark, "songKey STRING, title STRING, artistName STRING, duration DOUBLE", [
-        {"songKey": "s", "title": "Tune", "artistName": "Band", "duration": 99.0},
-        {"songKey": "u", "title": "New", "artistName": "Band", "duration": 5.0},
-    ])  # fmt: skip
-    rows = rows_of(dimensions.dim_songs(songs, told).select(*DIM_SONGS.column_names), "songKey")
-    assert picked(rows, "songKey", "songId", "title", "artistName", "duration", "year") == [
-        ("s", "S1", "Tune", "Band", 7.0, 1999),
-        ("t", "S0", "Air", "Band", None, None),
-        ("u", None, "New", "Band", 5.0, None),
+    reference = [{**row, "songKey": row["songKey"] and key(row["title"], row["artist_name"])} for row in SONGS]
+    heard = [
+        {"song": "Tune", "artist": "Band", "duration": 99.0},
+        {"song": "New", "artist": "Band", "duration": 5.0},
+    ]
+    songs = told_by(spark, dimensions.DIM_SONGS_ROWS, *heard, reference=frame(spark, REFERENCE_SONGS, reference))
+    assert songs.columns == DIM_SONGS.column_names
+    assert picked(
+        rows_of(songs, "songId", "title"), "songKey", "songId", "title", "artistName", "duration", "year"
+    ) == [
+        (key("New", "Band"), None, "New", "Band", 5.0, None),
+        (key("Air", "Band"), "S0", "Air", "Band", None, None),
+        (key("Tune", "Band"), "S1", "Tune", "Band", 7.0, 1999),
     ]
 
 
 def test_an_artist_has_the_smallest_id_and_the_place_of_that_id(spark: SparkSession) -> None:
-    artists = dimensions.artists_of_reference(frame(spark, REFERENCE_SONGS, SONGS))
-    told = frame(spark, "artistKey STRING, name STRING", [
-        {"artistKey": "a", "name": "Band"}, {"artistKey": "c", "name": "Heard"},
-    ])  # fmt: skip
-    rows = rows_of(dimensions.dim_artists(artists, told).select(*DIM_ARTISTS.column_names), "artistKey")
-    assert [tuple(row.values()) for row in rows] == [
-        ("a", "A2", "Band", None, None, None),
-        ("b", None, "Solo", None, 2.5, None),
-        ("c", None, "Heard", None, None, None),
+    reference = [{**row, "artistKey": key(row["artist_name"])} for row in SONGS]
+    artists = told_by(
+        spark,
+        dimensions.DIM_ARTISTS_ROWS,
+        {"artist": "Band"},
+        {"artist": "Heard"},
+        reference=frame(spark, REFERENCE_SONGS, reference),
+    )
+    assert artists.columns == DIM_ARTISTS.column_names
+    assert [tuple(row.values()) for row in rows_of(artists, "name")] == [
+        (key("Band"), "A2", "Band", None, None, None),
+        (key("Heard"), None, "Heard", None, None, None),
+        (key("Solo"), None, "Solo", None, 2.5, None),
     ]
 
 
 def test_songs_and_artists_of_events_are_told_once_with_the_greatest_duration(spark: SparkSession) -> None:
-    listens = heard(
-        spark,
+    listens: list[dict[str, Any]] = [
         {"song": "Tune", "artist": "Band", "duration": 3.0},
         {"song": '"Tune"', "artist": "Band ", "duration": 5.0, "userId": 1},
         {"song": "Tune", "artist": "Band", "duration": None},
         {"song": None, "artist": "Quiet"},
         {"song": "Lost", "artist": None},
-    )
-    assert [tuple(row.values()) for row in rows_of(dimensions.songs_of_events(listens))] == [
-        (key("Tune", "Band"), "Tune", "Band", 5.0)
     ]
-    assert picked(rows_of(dimensions.artists_of_events(listens), "name"), "name") == [("Band",), ("Quiet",)]
+    songs = rows_of(told_by(spark, dimensions.SONGS, *listens))
+    assert [tuple(row.values()) for row in songs] == [(key("Tune", "Band"), "Tune", "Band", 5.0)]
+    artists = rows_of(told_by(spark, dimensions.ARTISTS, *listens), "name")
+    assert picked(artists, "name") == [("Band",), ("Quiet",)]
 
 
 def test_names_that_share_a_key_make_one_row(spark: SparkSession) -> None:
-    listens = heard(
-        spark,
+    listens = [
         {"song": "a|b", "artist": "c", "city": "x|y", "state": "z", "duration": 2.0},
         {"song": "a", "artist": "b|c", "city": "x", "state": "y|z", "duration": 3.0},
-    )
-    songs = rows_of(dimensions.songs_of_events(listens))
-    places = rows_of(dimensions.places_of_events(listens))
+    ]
+    songs = rows_of(told_by(spark, dimensions.SONGS, *listens))
+    places = rows_of(told_by(spark, dimensions.PLACES, *listens))
     assert len(songs) == len(places) == 1
     assert (songs[0]["title"], songs[0]["artistName"]) in {("a|b", "c"), ("a", "b|c")}
     assert (places[0]["city"], places[0]["stateCode"]) in {("x|y", "z"), ("x", "y|z")}
 
 
 def test_a_place_has_its_states_name_or_na(spark: SparkSession) -> None:
-    listens = heard(
-        spark,
+    listens: list[dict[str, Any]] = [
         {"city": "Oslo", "state": "NY", "zip": "01234"},
         {"city": " Oslo", "state": "NY", "zip": "01234"},
         {"city": "Oslo", "state": " ny", "zip": "01234"},
@@ -138,9 +127,10 @@ def test_a_place_has_its_states_name_or_na(spark: SparkSession) -> None:
         {"latitude": 0.0},
         {"latitude": -0.0},
         {"city": '"'},
-    )
+    ]
     states = frame(spark, REFERENCE_STATES, [{"stateCode": "NY", "stateName": "New York"}])
-    places = dimensions.dim_location(dimensions.places_of_events(listens), states)
+    named = dimensions.NAMED_PLACES.replace("{places}", f"({dimensions.PLACES})")
+    places = told_by(spark, named, *listens, states=states)
     rows = rows_of(places.select(*DIM_LOCATION.column_names), "city", "stateCode", "locationKey")
     found = picked(rows, "city", "stateCode", "stateName", "zip", "locationKey")
     assert sorted(found, key=str) == sorted(
@@ -163,7 +153,7 @@ def test_there_is_a_row_for_each_hour_listened_in(spark: SparkSession) -> None:
         datetime(2000, 1, 1, 0, 0, tzinfo=timezone.utc),
         datetime(2299, 12, 31, 13, 0, tzinfo=timezone.utc),
     ]
-    hours = dimensions.dim_datetime(heard(spark, *({"timestamp": time} for time in times)))
+    hours = told_by(spark, dimensions.HOURS, *({"timestamp": time} for time in times))
     rows = rows_of(hours.select(*DIM_DATETIME.column_names), "dateKey")
     assert [tuple(row.values())[2:] for row in rows] == [
         (0, 1, 7, 1, 1, 2000, True),
@@ -175,8 +165,9 @@ def test_there_is_a_row_for_each_hour_listened_in(spark: SparkSession) -> None:
 
 
 def test_the_unknown_member_has_names_and_nothing_else(spark: SparkSession) -> None:
-    known = frame(spark, SILVER[1], [])
-    rows = rows_of(dimensions.unknown_member(known, "songKey", "title", "artistName"))
-    assert rows == [
-        {**dict.fromkeys(DIM_SONGS.column_names), "songKey": UNKNOWN, "title": "Unknown", "artistName": "Unknown"}
-    ]
+    for table, names in ((DIM_SONGS, ("title", "artistName")), (DIM_LOCATION, ("city", "stateName"))):
+        none = f"SELECT * FROM ({dimensions.unknown_member(table)}) AS member WHERE false"
+        rows = in_spark(spark, dimensions.with_unknown_member(none, table))
+        assert rows_of(rows) == [
+            {**dict.fromkeys(table.column_names), table.key[0]: UNKNOWN, **dict.fromkeys(names, "Unknown")}
+        ]

@@ -15,10 +15,16 @@ from music_lakehouse.defs.listening.silver_tables import (
     USER_PROFILES,
     USER_SESSIONS,
 )
-from music_lakehouse.defs.listening.tables import BRONZE
 from music_lakehouse.defs.listening.transforms import streams, summaries
-from music_lakehouse.defs.listening.transforms.listens import cleaned_listens
-from music_lakehouse_tests.defs.listening.transforms.frames import at, evaluated, frame, picked, rows_of, values
+from music_lakehouse_tests.defs.listening.transforms.frames import (
+    at,
+    evaluated,
+    frame,
+    picked,
+    rows_of,
+    told_by,
+    values,
+)
 
 pytestmark = pytest.mark.spark
 
@@ -39,7 +45,7 @@ def test_a_stream_is_a_distinct_listen_with_a_user_a_song_and_an_artist(spark: S
         listen("e4", "b5", song=None),
         listen("e5", "b6"),
     ]
-    rows = evaluated(spark, streams.STREAMS, listens=cleaned_listens(frame(spark, BRONZE["listen_events"], listens)))
+    rows = told_by(spark, streams.STREAMS, *listens)
     assert values(rows, ["event_id", "bronze_id", "duration"], "event_id") == [("e1", "b1", 1.0), ("e5", "b6", None)]
 
 

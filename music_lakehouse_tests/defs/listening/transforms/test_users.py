@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from music_lakehouse.defs.listening.silver_tables import DIM_USERS, USER_PROFILES, USER_SESSIONS
 from music_lakehouse.defs.listening.tables import BRONZE
 from music_lakehouse.defs.listening.transforms import users
-from music_lakehouse.defs.listening.transforms.deliveries import first_deliveries
+from music_lakehouse.defs.listening.transforms.text import cleaned_texts
 from music_lakehouse_tests.defs.listening.transforms.frames import NEW_YEAR, at, evaluated, frame, picked, rows_of
 from music_lakehouse_tests.oracle.users import Evidence, user_key, versions
 from music_lakehouse_tests.oracle.values import END_OF_TIME, key
@@ -229,12 +229,16 @@ def test_evidence_is_what_events_show_of_their_users(spark: SparkSession) -> Non
         {"userId": None, "timestamp": at(2), "itemInSession": 6, "level": "free", "firstName": "Nobody"},
     ]
     columns = ("userId", "at", "seen", "itemInSession", "level", "firstName", "lastName", "city", "stateCode")
-    told = rows_of(users.evidence(frame(spark, LISTENS, events)), "at")
+    sent = frame(spark, LISTENS, events)
+    named = f"SELECT DISTINCT text FROM ({users.names('{events}')}) AS named WHERE text IS NOT NULL"
+    texts = cleaned_texts(evaluated(spark, named, events=sent))
+    told = rows_of(evaluated(spark, users.evidence("{events}", status_changes=False), events=sent, texts=texts), "at")
     assert picked(told, *columns) == [
         (1, at(0), at(0), 4, "free", "Zoë", None, None, "NY"),
         (1, at(1), at(1), 5, "paid", None, None, "Bogotá", None),
     ]
-    changed = rows_of(users.evidence_of_status_changes(frame(spark, STATUS_CHANGES, events)), "at")
+    sent = frame(spark, STATUS_CHANGES, events)
+    changed = rows_of(evaluated(spark, users.evidence("{events}", status_changes=True), events=sent, texts=texts), "at")
     assert picked(changed, *columns[:5]) == [
         (1, at(0.001), at(0), -1, "paid"),
         (1, at(1.001), at(1), -1, "free"),
@@ -308,8 +312,12 @@ def test_a_session_counts_an_event_once_however_often_and_wherever_it_shows(spar
         _event(4, 5, 0, "h0", duration=1e300),
         _event(4, 6, 1, "h1", duration=1e300, level="paid"),
     ]
-    once = first_deliveries(frame(spark, LISTENS, listens), greatest=users.GREATEST)
-    sessions = users.user_sessions(users.session_events(frame(spark, PAGE_VIEWS, page_views), once))
+    sessions = evaluated(
+        spark,
+        users.USER_SESSIONS,
+        page_views=frame(spark, PAGE_VIEWS, page_views),
+        listens=frame(spark, LISTENS, listens),
+    )
     found = [tuple(row.values()) for row in rows_of(sessions.select(*USER_SESSIONS.column_names), "sessionId")]
     assert found == [
         (1, 1, at(0), at(60), 4, 3, pytest.approx(180.3), "paid"),
