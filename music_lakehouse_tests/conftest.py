@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.resources.spark import SparkResource
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
+from music_lakehouse_tests.few_rows import FOR_FEW_ROWS, QUICK_JAVA
 
 if TYPE_CHECKING:
     from music_lakehouse.resources.connect_server import ConnectServer
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
     from music_lakehouse_tests.secure_broker import SecureBroker
 
 DEFAULT_SEED = 20180101
-
-FOR_FEW_ROWS = {
-    "spark.sql.shuffle.partitions": "1",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.databricks.delta.snapshotPartitions": "1",
-    # To compile a plan, and the compiler itself, costs several times what a handful of rows do.
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-}
-"""Spark settings that halve the time of tests; the commands' and the fault tests' sessions have the platform's own."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -116,7 +106,9 @@ def connect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect
     """A Spark Connect server for the whole test run, for processes that start no JVM; nobody may stop it."""
     from music_lakehouse.resources.connect_server import ConnectServer
 
-    with ConnectServer(tmp_path_factory.mktemp("connect"), free_port(), master="local[2]") as server:
+    with ConnectServer(
+        tmp_path_factory.mktemp("connect"), free_port(), master="local[2]", settings=QUICK_JAVA
+    ) as server:
         yield server
 
 

@@ -324,6 +324,11 @@ def begins_anew(lake: LakePaths, step: str) -> bool:
     return _ANEW in _recorded(lake, step)
 
 
+def is_told_again(lake: LakePaths, step: str) -> bool:
+    """Whether the step was told to take anything again, and has not done so yet."""
+    return any(source.startswith(_ANEW) for source in _recorded(lake, step))
+
+
 def downstream_of(lake: LakePaths, tables: Iterable[str]) -> list[str]:
     """The steps that have read one of the tables (full names), or a table that such a step keeps; without the tables
     themselves, the nearest first. By the recorded positions: a step that never ran is not among them."""

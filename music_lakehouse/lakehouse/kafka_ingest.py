@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse import delta, kafka, kafka_access, kafka_positions
-from music_lakehouse.lakehouse.lake import Lake, conform
+from music_lakehouse.lakehouse.lake import Lake, LakePaths, conform
 from music_lakehouse.lakehouse.stream_figures import MicroBatch
 from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Column, Table
@@ -61,7 +61,7 @@ def raw_rows(messages: DataFrame, topic_id: str) -> DataFrame:
     )
 
 
-def waiting(lake: Lake, topic: kafka.Topic, table: Table) -> int:
+def waiting(lake: LakePaths, topic: kafka.Topic, table: Table) -> int:
     """How many messages of the topic the raw table lacks, about."""
     starts = kafka_positions.starting_offsets(lake, table, topic)
     return sum(end - starts[partition] for partition, end in topic.end_offsets.items())

@@ -30,12 +30,15 @@ SHUFFLE_PARTITIONS = "spark.sql.shuffle.partitions"
 CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
-# Small heaps fill up often: G1 would mark them in the background most of the time. And in a short run Java's second
-# compiler takes more time than it saves: it waits until a method is ten times as busy as by default.
+# Small heaps fill up often: G1 would mark them in the background most of the time. And Java's second compiler waits
+# until a method is ten times as busy as by default: in a run of a minute or two it would take more than it saves.
 _JAVA_OPTIONS = (
     "-XX:+UseParallelGC -XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 "
     "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 )
+
+# Where there is little to do it takes a quarter of the run's time and saves none. Of a million messages it saves most.
+_JAVA_OPTIONS_FOR_LITTLE = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
 class SessionWithoutDeltaError(RuntimeError):
@@ -64,10 +67,15 @@ class SparkResource(LazyPySparkResource):
     )
     _made: bool = PrivateAttr(default=False)
     _partitions: str = PrivateAttr(default="")
+    _for_little: bool = PrivateAttr(default=False)
 
     @classmethod
     def _is_dagster_maintained(cls) -> bool:
         return False
+
+    def expect_little(self) -> None:
+        """Let the session, if it is still to be started, be one for few rows, and for no longer than a run."""
+        self._for_little = True
 
     @property
     def spark_session(self) -> SparkSession:
@@ -134,7 +142,7 @@ class SparkResource(LazyPySparkResource):
     def _builder(self) -> SparkSession.Builder:
         settings = session_settings(None if self.remote else self.master)
         if not self.remote:
-            settings |= driver_settings(self.master, self.lake_root or Settings().lake_uri)
+            settings |= driver_settings(self.master, self.lake_root or Settings().lake_uri, for_little=self._for_little)
         builder = SparkSession.builder.appName("music_lakehouse")
         builder = builder.remote(with_secrets(self.remote)) if self.remote else builder.master(self.master)
         for key, value in {**settings, **self.spark_config}.items():
@@ -213,9 +221,10 @@ def session_settings(master: str | None = "local[*]") -> dict[str, str]:
     return settings
 
 
-def driver_settings(master: str = "local[*]", lake_root: str = "") -> dict[str, str]:
+def driver_settings(master: str = "local[*]", lake_root: str = "", *, for_little: bool = False) -> dict[str, str]:
     """Settings with which a driver starts: the jars, Delta, memory, quiet logs; what it takes to reach a lake in S3. On
-    this machine nothing listens beyond loopback; executors of a cluster have to reach the driver."""
+    this machine nothing listens beyond loopback; executors of a cluster have to reach the driver. `for_little`: few
+    rows are expected."""
     in_s3 = lake_root.startswith(s3a.SCHEME)
     used = [*jars.spark_jars(), *(jars.s3_jars() if in_s3 else [])]
     settings = {
@@ -235,7 +244,7 @@ def driver_settings(master: str = "local[*]", lake_root: str = "") -> dict[str, 
         # A run has several hundred generated classes; at the default of 100 each run compiles them anew.
         "spark.sql.codegen.cache.maxEntries": "10000",
         "spark.ui.showConsoleProgress": "false",
-        "spark.driver.defaultJavaOptions": _JAVA_OPTIONS,
+        "spark.driver.defaultJavaOptions": _JAVA_OPTIONS_FOR_LITTLE if for_little else _JAVA_OPTIONS,
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"

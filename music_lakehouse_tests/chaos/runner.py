@@ -152,12 +152,15 @@ def main(report: Path, job: str, tables: list[str]) -> int:
     from music_lakehouse.defs import shell
     from music_lakehouse.resources.build import build_resources
     from music_lakehouse.settings import Settings
+    from music_lakehouse_tests.few_rows import QUICK_JAVA
 
     shell.FIRST_RETRY_SECONDS = 1.0
     shell.MOST_RETRIES = int(os.environ.get("MOST_RETRIES", shell.MOST_RETRIES))
     if FAULT_VARIABLE in os.environ:
         install(Fault(**json.loads(os.environ[FAULT_VARIABLE])), Path(Settings().lake_uri))
     resources = build_resources(Settings())
+    spark = resources["spark"].model_copy(update={"spark_config": QUICK_JAVA})
+    resources |= {"spark": spark, "lakehouse": resources["lakehouse"].model_copy(update={"spark": spark})}
     if "LOCK_WAIT_SECONDS" in os.environ:
         wait = float(os.environ["LOCK_WAIT_SECONDS"])
         resources["lakehouse"] = resources["lakehouse"].model_copy(update={"lock_wait_seconds": wait})

@@ -33,6 +33,7 @@ from music_lakehouse_tests.chaos.lab import (
     wait_for,
 )
 from music_lakehouse_tests.chaos.runner import Fault
+from music_lakehouse_tests.few_rows import QUICK_JAVA
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.end_to_end]
 
@@ -129,7 +130,7 @@ def test_a_run_whose_server_is_killed_says_so_and_the_next_one_goes_on_on_a_new_
 ) -> None:
     gate = tmp_path / "gate"
     lab.send(100, seed=1)
-    server = ConnectServer(tmp_path / "server", free_port(), master="local[2]")
+    server = ConnectServer(tmp_path / "server", free_port(), master="local[2]", settings=QUICK_JAVA)
     with server:
         mine = {**remote, "SPARK_REMOTE": server.remote}
         run = lab.start(fault=Fault("record_positions", victim="nobody", gate=str(gate)), **mine)

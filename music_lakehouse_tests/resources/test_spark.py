@@ -6,7 +6,7 @@ import sys
 import pytest
 from pyspark.sql import SparkSession
 
-from music_lakehouse.resources.spark import EXTENSION, SparkResource, session_settings
+from music_lakehouse.resources.spark import EXTENSION, SparkResource, driver_settings, session_settings
 
 pytestmark = pytest.mark.spark
 
@@ -71,3 +71,9 @@ def test_a_session_has_delta_and_what_the_lake_needs(spark: SparkSession) -> Non
         "spark.databricks.delta.snapshotPartitions",
     }:
         assert spark.conf.get(name) == session_settings()[name]
+
+
+def test_a_session_for_few_rows_does_without_javas_second_compiler() -> None:
+    option = "spark.driver.defaultJavaOptions"
+    assert "TieredStopAtLevel=1" in driver_settings(for_little=True)[option]
+    assert "TieredStopAtLevel" not in driver_settings()[option]

@@ -17,7 +17,7 @@ from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.resources.spark import SparkResource
 from music_lakehouse.settings import Settings
-from music_lakehouse_tests.conftest import FOR_FEW_ROWS
+from music_lakehouse_tests.few_rows import FOR_FEW_ROWS
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, items
 
 resource = SparkResource(master="local[2]", spark_config=FOR_FEW_ROWS)

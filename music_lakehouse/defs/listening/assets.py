@@ -6,6 +6,7 @@ from datetime import timedelta
 import dagster as dg
 
 from music_lakehouse.defs.listening import parsing
+from music_lakehouse.defs.listening.backlogs import rows_unparsed
 from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import (
     BRONZE,
@@ -82,17 +83,20 @@ def raw(
 
 
 def take_messages(
-    context: Context, lakehouse: LakehouseResource, kafka: KafkaResource, *, idle: bool = True
+    context: Context, lakehouse: LakehouseResource, kafka: KafkaResource, *, idle: bool = True, lasting: bool = False
 ) -> Iterator[dg.MaterializeResult]:
     """Take into the selected raw tables what they lack of their topics, and yield what became of each; of a topic
-    without new messages only if `idle` says so."""
+    without new messages only if `idle` says so. `lasting` says that the session is there for more than a run."""
     # The lock first, as another run may read on meanwhile; then Kafka, so that what is wrong there is said before Spark
     # has started.
     lakehouse.hold()
     selected = [event for event in TOPICS if asset_key(RAW[event]) in context.selected_asset_keys]
     topics = {RAW[event]: topic for event, topic in kafka.topics(selected).items()}
+    waiting = {table: kafka_ingest.waiting(lakehouse.paths, topic, table) for table, topic in topics.items()}
+    expected = sum(waiting.values())
+    if not lasting and expected + rows_unparsed(lakehouse.paths) <= MOST_ROWS_OF_A_SMALL_CHANGE:
+        lakehouse.spark.expect_little()
     lake = lakehouse.lake
-    waiting = {table: kafka_ingest.waiting(lake, topic, table) for table, topic in topics.items()}
     due = [table for table, count in waiting.items() if idle or count]
 
     batches: list[MicroBatch] = []
@@ -117,7 +121,7 @@ def take_messages(
             },
         )
 
-    lake.expect(sum(waiting.values()))
+    lake.expect(expected)
     with recorded(lake, batches):
         yield from side_by_side(context, lake, due, ingest)
 

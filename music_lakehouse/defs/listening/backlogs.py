@@ -8,7 +8,7 @@ from itertools import pairwise
 from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, WIDE_STREAMS
 from music_lakehouse.defs.listening.tables import BRONZE, RAW
 from music_lakehouse.lakehouse import kafka_positions
-from music_lakehouse.lakehouse.changes import rows_behind
+from music_lakehouse.lakehouse.changes import is_told_again, rows_behind
 from music_lakehouse.lakehouse.kafka import Topic, describe_topics
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.settings import Settings
@@ -52,6 +52,14 @@ def find_backlogs(
             lost = bool(kafka_positions.find_losses(lake, table, topic))
             backlogs.append(Backlog(event, topic, unread, lost))
     return backlogs, [name for name in settings.topics.values() if name not in topics]
+
+
+def rows_unparsed(lake: LakePaths) -> int:
+    """About how many raw rows are still to be parsed, or at most how many are to be parsed again, by the logs alone."""
+    steps = {table: BRONZE[event].full_name for event, table in RAW.items()}
+    return sum(
+        lake.rows(raw) if is_told_again(lake, step) else rows_behind(lake, step, raw) for raw, step in steps.items()
+    )
 
 
 def rows_behind_gold(lake: LakePaths) -> int:

@@ -120,7 +120,7 @@ class _Follower:
         batch = Batch(self.context.run, self.context.log, _TABLES, _CHECKS)
         lakehouse = self.lakehouse
         yield partial(load_references, batch, lakehouse, self.reference_files, idle=idle)
-        yield partial(take_messages, batch, lakehouse, self.kafka, idle=idle)
+        yield partial(take_messages, batch, lakehouse, self.kafka, idle=idle, lasting=True)
         refused = version_of(lakehouse.lake, QUARANTINE)
         yield partial(parse_messages, batch, lakehouse, idle=idle)
         if idle or version_of(lakehouse.lake, QUARANTINE) != refused:
