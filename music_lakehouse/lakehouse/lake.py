@@ -243,7 +243,7 @@ class Lake(LakePaths):
                 found = find(arguments)
             else:
                 new = arguments.filter(pc.invert(pc.is_in(arguments[argument], known[argument])))
-                found = pa.concat_tables([known, find(new)]) if new.num_rows else known
+                found = pa.concat_tables([known, find(new)]).combine_chunks() if new.num_rows else known
             self._remembered[name] = found
             return found
 
