@@ -15,7 +15,7 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse import query as query_module
 from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
-from music_lakehouse.lakehouse.query import evaluated, fetched, has_rows, keyed, keys_within, query
+from music_lakehouse.lakehouse.query import evaluated, fetched, has_rows, keyed, keys_within, looked_up, query
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, items
@@ -243,6 +243,35 @@ def test_the_rows_of_some_keys_are_found_whoever_reads_them(
         assert sorted(map(str, fetched(some).to_pylist())) == ["{'id': 2, 'price': None}", "{'id': 3, 'price': 0.5}"]
     with lake.replacing(ITEMS):
         assert keyed(lake, ITEMS, places).collect() == [], "a table that is written anew counts as empty"
+
+
+@pytest.mark.spark
+def test_spark_is_asked_once_for_each_text(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    def in_capitals(sent: DataFrame) -> DataFrame:
+        asked.append({row["text"] for row in sent.collect()})
+        return sent.selectExpr("text", "upper(text) AS capitals")
+
+    def look_up(*texts: str, in_frame: bool = False) -> set[str]:
+        """The capitals of at least these texts."""
+        arguments = pa.table({"text": texts})
+        found = fetched(looked_up(lake, "capitals", lake.frame(arguments) if in_frame else arguments, in_capitals))
+        told = {row["text"]: row["capitals"] for row in found.to_pylist()}
+        assert len(told) == found.num_rows, "a text is there once"
+        assert all(told[text] == text.upper() for text in texts)
+        return set(told)
+
+    assert look_up("a", "b") == {"a", "b"}
+    assert look_up("b", "c", in_frame=True) == {"a", "b", "c"}
+    lake.release()
+    look_up("a", "c")
+    assert asked == [{"a", "b"}, {"c"}], "nothing was asked for twice"
+
+    monkeypatch.setattr("music_lakehouse.lakehouse.lake.MOST_REMEMBERED", 4)
+    assert look_up("c", "d") == {"c", "d"}, "beyond that, only what is asked for now is remembered"
+    monkeypatch.setattr("music_lakehouse.lakehouse.query.MOST_REMEMBERED", 1)
+    assert look_up("e", "f", in_frame=True) == {"e", "f"}, "very many stay in Spark"
 
 
 @pytest.mark.spark
