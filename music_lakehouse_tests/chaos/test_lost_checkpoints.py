@@ -25,10 +25,6 @@ def test_without_its_checkpoints_and_positions_a_lake_goes_on_where_it_was(lab: 
         for found in lab.root.glob(f"_checkpoints/*/*/{part}"):
             shutil.rmtree(found) if found.is_dir() else found.unlink()
         assert lab.run_here(*RAW_AND_BRONZE).success
-    for seed, losable in enumerate(("_checkpoints", "metrics.kafka_positions"), 10):
-        lab.send(30, seed=seed)
-        lab.forget(losable)
-        assert lab.run_here(*RAW_AND_BRONZE).success
     lab.send(100, seed=20)
     lab.forget(*LOSABLE)
     assert lab.run_here().success

@@ -95,6 +95,7 @@ HEART_RATE = Kills(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_at_two_points_the_tables_are_those_of_the_oracle(tmp_path: Path, seed: int) -> None:
     lab = CustomersLab(tmp_path)

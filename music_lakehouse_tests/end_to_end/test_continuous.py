@@ -133,6 +133,7 @@ def test_every_micro_batch_is_written_told_and_checked_and_the_last_one_comes_to
     assert "stopped as asked" in continuous.said()
 
 
+@pytest.mark.slow
 def test_a_query_that_dies_goes_on_from_its_checkpoint_once_it_can(continuous: Continuous) -> None:
     lab = continuous.lab
     lab.write_reference()

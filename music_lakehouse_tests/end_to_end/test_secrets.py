@@ -26,7 +26,7 @@ from music_lakehouse_tests.oracle.messages import messages_from_raw
 from music_lakehouse_tests.postgres import Postgres
 from music_lakehouse_tests.secure_broker import SecureBroker
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.end_to_end, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # Of each secret a part that stays the same however the secret is quoted.
 KAFKA, DATABASE, AWS, WEBHOOK, WRONG = "S3cretOfKafka", "tr0ub4dor", "aws0S3cret0Key", "h00kT0ken", "wr0ngS3cret"

@@ -81,6 +81,7 @@ def test_another_source_and_an_increment_give_what_the_oracle_says(
         lab.compare()
 
 
+@pytest.mark.slow
 def test_a_run_has_a_session_of_its_own_which_the_lock_names_and_which_is_gone_after_it(
     lab: Lab, remote: dict[str, str], tmp_path: Path
 ) -> None:

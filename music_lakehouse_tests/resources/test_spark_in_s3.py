@@ -47,6 +47,7 @@ resource.close()
 """
 
 
+@pytest.mark.slow
 def test_what_one_of_them_writes_the_other_reads(bucket: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WRITES],

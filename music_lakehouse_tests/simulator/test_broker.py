@@ -165,6 +165,7 @@ def test_a_start_on_another_port_names_the_port_that_the_broker_has(own_broker: 
     assert own_broker.is_running()
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 def test_after_a_stop_the_messages_are_still_there(own_broker: EmbeddedBroker) -> None:
     own_broker.start()

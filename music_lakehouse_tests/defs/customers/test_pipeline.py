@@ -71,6 +71,7 @@ def only_large_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("music_lakehouse.lakehouse.changes.MOST_ROWS_FETCHED", -1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("only_large_changes")
 def test_large_changes_make_the_tables_that_small_ones_make(lake: Lake, tmp_path: Path) -> None:
     landing = tmp_path / "landing"
@@ -117,6 +118,7 @@ def test_increments_make_the_tables_of_one_batch_and_keep_the_numbers_of_version
     assert sum(row["dim_customer_id"] is None for row in read_table(lake.root, FACTS)) > 0, "some wait"
 
 
+@pytest.mark.slow
 def test_files_that_are_read_late_and_in_any_order_make_the_same_tables(lake: Lake, tmp_path: Path, seed: int) -> None:
     simulated, landing = tmp_path / "simulated", tmp_path / "landing"
     land_customers(simulated, CustomersConfig(scale=0.001, chunks=4, seed=seed, start=START, dirty=0.05))
@@ -274,6 +276,7 @@ _HEADER = (
 )
 
 
+@pytest.mark.slow
 def test_a_table_that_was_put_back_takes_its_files_again_and_so_does_all_that_is_made_of_it(
     lake: Lake, tmp_path: Path
 ) -> None:
