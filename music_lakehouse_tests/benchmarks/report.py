@@ -68,14 +68,19 @@ TITLES = {
 
 NOTES = """## What it is spent on
 
-Of the 208 seconds of processor time of a full load of a million in a new process, 89 were Spark's tasks, 45 Java's
-compilers, 11 its garbage collector and 23 Python (checks, summaries, Dagster's events); the first use of everything in
-a new process (classes, connections, code to generate) is about 25 of the 118 seconds that it took. Against the
-notebook's it writes raw as well, parses so that nothing is lost (twice the time of `from_json` alone), keeps versions
-of users in the order of their evidence, profiles and sessions, and evaluates 105 checks.
+These machines are noisy: of three full loads on 2026-11-29, each beside the notebook's in one run, the platform took
+0.97, 1.26 and 1.36 of the notebook's time, and an increment 0.32, 0.30 and 0.42.
 
-An increment's cost is a fixed one: about 20 queries of Spark's are planned, about 130 events of checks and tables are
-stored by Dagster (1.2 s of processor time), 24 small commits are made; the tasks themselves take 3 s. So it hardly
+Most of a full load is Spark's: Kafka to raw, 18 s, as long as the plain copy takes without its start, and raw to bronze,
+32 to 43 s. Of a JVM that is warm bronze takes 40 microseconds of processor time a message (24 to parse so that nothing is
+lost, the rest to count and to write), of a new one twice that: the first half million took 28 s, the second 12. With
+only Java's first compiler it took 160 s, with its default thresholds no less than with ours. To count names in a message
+by its quotes instead of parsing it a second time took longer; so did handing parsed rows to delta-rs instead of Spark's
+writer. What follows from bronze, all of silver and gold, is some 15 s, by DuckDB; the rest is Spark's start, two
+reference files, 105 checks and Dagster's events.
+
+An increment's cost is a fixed one: Spark takes messages into raw and bronze and cleans texts that it hasn't seen, about
+130 events of checks and tables are stored by Dagster (1.2 s of processor time), 24 small commits are made. So it hardly
 depends on the history, nor on whether there are 1,000 or 10,000 new events."""
 
 
