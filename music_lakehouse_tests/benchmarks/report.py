@@ -71,13 +71,14 @@ NOTES = """## What it is spent on
 These machines are noisy: of three full loads on 2026-11-29, each beside the notebook's in one run, the platform took
 0.97, 1.26 and 1.36 of the notebook's time, and an increment 0.32, 0.30 and 0.42.
 
-Most of a full load is Spark's: Kafka to raw, 18 s, as long as the plain copy takes without its start, and raw to bronze,
-32 to 43 s. Of a JVM that is warm bronze takes 40 microseconds of processor time a message (24 to parse so that nothing is
-lost, the rest to count and to write), of a new one twice that: the first half million took 28 s, the second 12. With
-only Java's first compiler it took 160 s, with its default thresholds no less than with ours. To count names in a message
-by its quotes instead of parsing it a second time took longer; so did handing parsed rows to delta-rs instead of Spark's
-writer. What follows from bronze, all of silver and gold, is some 15 s, by DuckDB; the rest is Spark's start, two
-reference files, 105 checks and Dagster's events.
+Most of a full load is Spark's: Kafka to raw, 18 s, as long as the plain copy takes without its start, and raw to
+bronze, 32 to 43 s. Of a JVM that is warm bronze takes 40 microseconds of processor time a message (24 to parse so
+that nothing is lost, the rest to count and to write), of a new one twice that: the first half million took 28 s, the
+second 12. With only Java's first compiler a million took 160 s of processor time, with its default thresholds 99,
+with ours 73 to 83. To count names in a message by its quotes, instead of parsing it a second time, took longer; to
+hand parsed rows to delta-rs, instead of Spark's writer, saves a third in a warm JVM and nothing in a new one. What
+follows from bronze, all of silver and gold, is some 15 s, by DuckDB; the rest is Spark's start, two reference files,
+105 checks and Dagster's events.
 
 An increment's cost is a fixed one: Spark takes messages into raw and bronze and cleans texts that it hasn't seen, about
 130 events of checks and tables are stored by Dagster (1.2 s of processor time), 24 small commits are made. So it hardly
