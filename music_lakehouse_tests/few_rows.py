@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-QUICK_JAVA = {"spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
-"""Java's second compiler costs a short run more than it gives."""
+from music_lakehouse.resources.spark import JAVA_OPTIONS_FOR_LITTLE
+
+QUICK_JAVA = {"spark.driver.defaultJavaOptions": JAVA_OPTIONS_FOR_LITTLE}
+"""As a run of the pipeline starts Spark itself where few messages wait."""
 
 FOR_FEW_ROWS = {
     "spark.sql.shuffle.partitions": "1",

@@ -38,7 +38,7 @@ _JAVA_OPTIONS = (
 )
 
 # Where there is little to do it takes a quarter of the run's time and saves none. Of a million messages it saves most.
-_JAVA_OPTIONS_FOR_LITTLE = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+JAVA_OPTIONS_FOR_LITTLE = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
 class SessionWithoutDeltaError(RuntimeError):
@@ -244,7 +244,7 @@ def driver_settings(master: str = "local[*]", lake_root: str = "", *, for_little
         # A run has several hundred generated classes; at the default of 100 each run compiles them anew.
         "spark.sql.codegen.cache.maxEntries": "10000",
         "spark.ui.showConsoleProgress": "false",
-        "spark.driver.defaultJavaOptions": _JAVA_OPTIONS_FOR_LITTLE if for_little else _JAVA_OPTIONS,
+        "spark.driver.defaultJavaOptions": JAVA_OPTIONS_FOR_LITTLE if for_little else _JAVA_OPTIONS,
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"

@@ -41,7 +41,7 @@ def test_each_checkpoint_may_be_lost_by_itself(lab: Lab, spark: SparkSession) ->
     steps = sorted(str(path.relative_to(lab.root)) for path in lab.root.glob("metrics/positions/step=*"))
     assert len(checkpoints) == 8
     assert len(steps) > 10
-    for seed, losable in enumerate([*checkpoints, "metrics.positions", "metrics"], 2):
+    for seed, losable in enumerate([*checkpoints, "metrics.positions", "metrics.kafka_positions", "metrics"], 2):
         lab.send(50, seed=seed)
         lab.forget(losable)
         assert lab.run_here().success

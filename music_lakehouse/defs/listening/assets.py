@@ -92,9 +92,11 @@ def take_messages(
     lakehouse.hold()
     selected = [event for event in TOPICS if asset_key(RAW[event]) in context.selected_asset_keys]
     topics = {RAW[event]: topic for event, topic in kafka.topics(selected).items()}
-    waiting = {table: kafka_ingest.waiting(lakehouse.paths, topic, table) for table, topic in topics.items()}
+    # A session that lasts has its tables open: to open them anew takes as long as their logs are long.
+    paths = lakehouse.lake if lasting else lakehouse.paths
+    waiting = {table: kafka_ingest.waiting(paths, topic, table) for table, topic in topics.items()}
     expected = sum(waiting.values())
-    if not lasting and expected + rows_unparsed(lakehouse.paths) <= MOST_ROWS_OF_A_SMALL_CHANGE:
+    if not lasting and expected + rows_unparsed(paths) <= MOST_ROWS_OF_A_SMALL_CHANGE:
         lakehouse.spark.expect_little()
     lake = lakehouse.lake
     due = [table for table, count in waiting.items() if idle or count]

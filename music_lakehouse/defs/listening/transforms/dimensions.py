@@ -99,9 +99,9 @@ ARTISTS_OF_REFERENCE = f"""
 """One row an artist of reference_songs, as dim_artists has it: the row with the smallest artist_id and song_id."""
 
 
-def _completed(table: Table, of_reference: str, told: str) -> str:
+def _completed(table: Table, of_reference: str, told: str, known: tuple[str, ...]) -> str:
+    """The reference's rows, and those of `told`, with the columns that listens have `known`, of other keys."""
     [key] = table.key
-    known = ("songKey", "title", "artistName", "duration") if table is DIM_SONGS else ("artistKey", "name")
     columns = ", ".join(
         f"t.{c.name}" if c.name in known else f"CAST(NULL AS {c.type}) AS {c.name}" for c in table.columns
     )
@@ -112,9 +112,9 @@ def _completed(table: Table, of_reference: str, told: str) -> str:
     """
 
 
-DIM_SONGS_ROWS = _completed(DIM_SONGS, SONGS_OF_REFERENCE, SONGS)
+DIM_SONGS_ROWS = _completed(DIM_SONGS, SONGS_OF_REFERENCE, SONGS, ("songKey", "title", "artistName", "duration"))
 """Rows of dim_songs: the reference's row of a song, or what listens know of it."""
-DIM_ARTISTS_ROWS = _completed(DIM_ARTISTS, ARTISTS_OF_REFERENCE, ARTISTS)
+DIM_ARTISTS_ROWS = _completed(DIM_ARTISTS, ARTISTS_OF_REFERENCE, ARTISTS, ("artistKey", "name"))
 """Rows of dim_artists: the reference's row of an artist, or what listens know of it."""
 
 _NAMES = {
