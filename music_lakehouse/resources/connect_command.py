@@ -40,8 +40,6 @@ def command_line(
     given = {
         **session_settings(master),
         **driver_settings(master, lake_root),
-        # It lives long: Java compiles as it does by default, not as a short run wants it.
-        "spark.driver.defaultJavaOptions": "-XX:+UseParallelGC",
         "spark.driver.bindAddress": bind,
         "spark.driver.host": host,
         "spark.connect.grpc.binding.address": bind,
