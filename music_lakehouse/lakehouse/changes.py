@@ -141,12 +141,18 @@ class Change:
         return self.rows if self.here is None else self.here
 
     @property
+    def found_inserted(self) -> Rows:
+        """`inserted`, here where they are few."""
+        if self.here is None:
+            return self.inserted
+        return self.here.filter(pc.equal(self.here[CHANGE_TYPE], "insert")).drop_columns([CHANGE_TYPE])
+
+    @property
     def found_touched(self) -> Rows:
         """`touched`, here where they are few."""
         if self.here is None:
             return self.touched
-        kept = self.here.filter(pc.equal(self.here[CHANGE_TYPE], "insert")) if self.append_only else self.here
-        return kept.drop_columns([CHANGE_TYPE])
+        return self.found_inserted if self.append_only else self.here.drop_columns([CHANGE_TYPE])
 
     def inserted_as(self, name: str, transform: Callable[[DataFrame], DataFrame], *, many: bool = False) -> DataFrame:
         """What the transform, which the name stands for, makes of `inserted`; where few rows are expected, and else if

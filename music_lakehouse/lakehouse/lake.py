@@ -309,17 +309,13 @@ class Lake(LakePaths):
     def empty(self, table: Table) -> DataFrame:
         return self.spark.createDataFrame([], table.ddl)
 
-    def append(self, rows: DataFrame, table: Table, *, most: int | None = None) -> None:
-        """Append the rows, in the declared order of columns and cast to the declared types, in one commit.
-
-        Where it is known that there are at most `most`, and that is few, they are fetched and written from here: a
-        commit through Spark takes a second at least.
-        """
-        conformed = conform(rows, table)
-        if most is not None and most <= MOST_ROWS_AT_ONCE:
-            self.append_few(conformed.toArrow(), table)
+    def append(self, rows: Rows, table: Table) -> None:
+        """Append the rows, in the declared order of columns and cast to the declared types, in one commit: those that
+        are here from here, as a commit through Spark takes a second at least."""
+        if isinstance(rows, DataFrame):
+            conform(rows, table).write.format("delta").mode("append").save(self.path(table))
         else:
-            conformed.write.format("delta").mode("append").save(self.path(table))
+            self.append_few(conformed(rows, table), table)
 
     def replace(self, rows: Rows, table: Table, *, where: str | None = None) -> None:
         """Make the rows the table's only ones, or its only ones that fulfil the predicate, in one commit."""

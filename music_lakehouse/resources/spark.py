@@ -214,6 +214,10 @@ def session_settings(master: str | None = "local[*]") -> dict[str, str]:
         # JSON allows a name twice; the last one holds, as in from_json.
         "spark.sql.variant.allowDuplicateKeys": "true",
         "spark.databricks.delta.snapshotPartitions": "1",
+        # A Spark Connect server loads classes for each session by itself, and a streaming query is one: what Java has
+        # compiled for the last would be compiled anew for the next, and stay in memory. No session has jars of its own.
+        "spark.sql.artifact.isolation.enabled": "false",
+        "spark.sql.artifact.isolation.alwaysApplyClassloader": "false",
     }
     cores = cores_of(master)
     if cores is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
 import pytest
 from pyspark.errors.exceptions.connect import SparkConnectException, SparkConnectGrpcException
 from pyspark.sql import SparkSession
@@ -161,6 +163,39 @@ second.close()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.skipif(shutil.which("jcmd") is None, reason="what Java has loaded is told by jcmd, which comes with a JDK")
+def test_what_the_server_compiled_for_one_query_serves_the_next(connect_server: ConnectServer, tmp_path: Path) -> None:
+    """A streaming query compiles some 26 classes, and a session 11 beside them."""
+    program = f"""
+from music_lakehouse.lakehouse.streaming import drain
+from music_lakehouse.resources.spark import SparkResource
+
+resource = SparkResource(remote={connect_server.remote!r})
+spark, root = resource.spark_session, {str(tmp_path)!r}
+spark.range(10).write.format("delta").mode("append").save(f"{{root}}/source")
+rows = spark.readStream.format("delta").load(f"{{root}}/source")
+drain(rows.writeStream.format("delta").option("checkpointLocation", f"{{root}}/checkpoint"), f"{{root}}/sink")
+resource.close()
+"""
+    compiled = []
+    for _ in range(4):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr[-3000:]
+        compiled.append(classes_compiled_by(connect_server))
+    assert compiled[-1] - compiled[-2] < 20, compiled
+
+
+def classes_compiled_by(server: ConnectServer) -> int:
+    """How many classes that Spark generated the server's Java holds."""
+    for java in psutil.Process().children(recursive=True):
+        if java.name() == "java" and f"spark.connect.grpc.binding.port={server.port}" in java.cmdline():
+            told = subprocess.run(
+                ["jcmd", str(java.pid), "VM.classloader_stats"], capture_output=True, text=True, check=True
+            )
+            return told.stdout.count("ByteArrayClassLoader")
+    raise LookupError(f"no process serves Spark Connect at port {server.port}")
 
 
 def test_a_statement_that_would_never_end_ends_with_its_session(connect_server: ConnectServer) -> None:

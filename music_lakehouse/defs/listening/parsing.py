@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
@@ -25,8 +28,8 @@ from music_lakehouse.lakehouse.changes import (
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
 from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.kafka_positions import MESSAGE
-from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.query import evaluated, has_rows
+from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, Lake, Rows
+from music_lakehouse.lakehouse.query import evaluated, fetched, has_rows, query
 from music_lakehouse.lakehouse.stream_figures import MicroBatch
 from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Table
@@ -50,6 +53,16 @@ class Offsets:
     """The offsets between which a batch's messages lie."""
 
     ranges: tuple[OffsetRange, ...]
+
+    @staticmethod
+    def of(batch: Rows) -> Offsets:
+        partition, offset = ["kafka_topic_id", "kafka_partition"], "kafka_offset"
+        if isinstance(batch, DataFrame):
+            found: list[Any] = batch.groupBy(partition).agg(F.min(offset), F.max(offset), F.count("*")).collect()
+        else:
+            ends = batch.group_by(partition).aggregate([(offset, "min"), (offset, "max"), (offset, "count")])
+            found = [tuple(row.values()) for row in ends.to_pylist()]
+        return Offsets(tuple(OffsetRange(*row) for row in found))
 
     @property
     def messages(self) -> int:
@@ -141,7 +154,7 @@ def _parse_new(
 
     rows_of: dict[int, int] = {}
 
-    def process(batch: DataFrame, batch_id: int) -> None:
+    def process(batch: Rows, batch_id: int) -> None:
         counts = _write_batch(lake, topic, batch)
         rows_of[batch_id] = counts.get("rows", 0)
         for name, count in counts.items():
@@ -156,7 +169,7 @@ def _parse_new(
         # The function of a streaming query would run on the server: the same rows are taken by the log, and the query
         # that has not seen them begins anew behind them, if there ever is one.
         remove_directories(lake.root, [checkpoint])
-        process(change.inserted, 0)
+        process(change.found_inserted, 0)
     elif change.count != 0:
         stream = lake.spark.readStream.format("delta").option("maxBytesPerTrigger", max_bytes)
         # Raw rows are erased, never changed: what is left of their files was read before.
@@ -191,20 +204,39 @@ def _parse_again(lake: Lake, topic: str, stretch: Stretch) -> Written:
         marked.unpersist()
 
 
-def _write_batch(lake: Lake, topic: str, batch: DataFrame) -> dict[str, int]:
-    """Write a batch of raw rows, and return its counts. Each message is parsed and written in one pass; those that are
-    refused, mostly few, once more."""
-    ranges = batch.groupBy("kafka_topic_id", "kafka_partition").agg(
-        F.min("kafka_offset"), F.max("kafka_offset"), F.count("*")
-    )
-    offsets = Offsets(tuple(OffsetRange(*row) for row in ranges.collect()))
+def _write_batch(lake: Lake, topic: str, batch: Rows) -> dict[str, int]:
+    """Write a batch of raw rows, and return its counts."""
+    offsets = Offsets.of(batch)
     if not offsets.ranges:
         return {}
+    write = _write_few if offsets.messages <= MOST_ROWS_AT_ONCE else _write_many
+    return write(lake, topic, lake.frame(batch), offsets)
+
+
+def _write_few(lake: Lake, topic: str, batch: DataFrame, offsets: Offsets) -> dict[str, int]:
+    """The messages are parsed and fetched at once: of few Spark mostly plans what it does."""
+    marked = events.parse(batch, topic).toArrow()
+    broken = marked[FAILED_RULES]
+    marked = marked.append_column("topic", pa.repeat(topic, marked.num_rows)).append_column("reasons", broken)
+    is_refused = pc.greater(pc.list_value_length(broken), 0)
+    bronze, refused = marked.filter(pc.invert(is_refused)), marked.filter(is_refused)
+    _append_new(lake, BRONZE[topic], bronze, offsets)
+    _append_new(lake, QUARANTINE, refused, offsets)
+    return {
+        "rows": marked.num_rows,
+        "_refused": refused.num_rows,
+        "_rescued": bronze.num_rows - bronze["_rescued_data"].null_count,
+        **Counter(pc.list_flatten(broken).to_pylist()),
+    }
+
+
+def _write_many(lake: Lake, topic: str, batch: DataFrame, offsets: Offsets) -> dict[str, int]:
+    """Each message is parsed and written in one pass; those that are refused, mostly few, once more."""
     marked, seen = _counted(events.parse(batch, topic), topic)
     _append_new(lake, BRONZE[topic], events.valid(marked, topic), offsets)
     counts: dict[str, int] = seen.get
     if counts["_refused"]:
-        refused = _without_those_in(lake, BRONZE[topic], batch, offsets)
+        refused = lake.frame(_without_those_in(lake, BRONZE[topic], batch, offsets))
         _append_new(lake, QUARANTINE, events.refused(events.parse(refused, topic), topic), offsets)
     return counts
 
@@ -231,7 +263,7 @@ def _counted(marked: DataFrame, topic: str) -> tuple[DataFrame, Observation]:
     return counted, seen
 
 
-def _append_new(lake: Lake, table: Table, rows: DataFrame, offsets: Offsets) -> None:
+def _append_new(lake: Lake, table: Table, rows: Rows, offsets: Offsets) -> None:
     """Append the rows whose offsets the table lacks.
 
     Only the files that may hold such offsets are looked at, by their statistics: for a batch that comes the first time
@@ -239,10 +271,10 @@ def _append_new(lake: Lake, table: Table, rows: DataFrame, offsets: Offsets) -> 
     """
     # Quarantine is common to the queries of all topics, and Delta would take what one adds for what another should see.
     with lake.writing(table):
-        lake.append(_without_those_in(lake, table, rows, offsets), table, most=offsets.messages)
+        lake.append(_without_those_in(lake, table, rows, offsets), table)
 
 
-def _without_those_in(lake: Lake, table: Table, rows: DataFrame, offsets: Offsets) -> DataFrame:
+def _without_those_in(lake: Lake, table: Table, rows: Rows, offsets: Offsets) -> Rows:
     """The rows, all within the offsets, without the messages that the table holds."""
     if not delta.may_overlap(lake.open(table), "kafka_offset", [(r.first, r.last) for r in offsets.ranges]):
         return rows
@@ -250,4 +282,7 @@ def _without_those_in(lake: Lake, table: Table, rows: DataFrame, offsets: Offset
     held = evaluated(lake, f"SELECT {', '.join(MESSAGE)} FROM {{held}} WHERE {offsets.predicate}", held=table)
     if not isinstance(held, DataFrame) and not has_rows(held):
         return rows
-    return rows.join(lake.frame(held), list(MESSAGE), "left_anti")
+    if isinstance(rows, DataFrame):
+        return rows.join(lake.frame(held), list(MESSAGE), "left_anti")
+    lacking = f"SELECT * FROM {{rows}} AS r ANTI JOIN {{held}} AS h USING ({', '.join(MESSAGE)})"
+    return query(lake, lacking, rows=rows, held=fetched(held))
