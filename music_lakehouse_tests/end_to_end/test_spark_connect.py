@@ -165,6 +165,7 @@ second.close()
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("jcmd") is None, reason="what Java has loaded is told by jcmd, which comes with a JDK")
 def test_what_the_server_compiled_for_one_query_serves_the_next(connect_server: ConnectServer, tmp_path: Path) -> None:
     """A streaming query compiles some 26 classes, and a session 11 beside them."""

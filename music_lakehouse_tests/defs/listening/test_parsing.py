@@ -17,11 +17,18 @@ from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse_tests.defs.listening.transforms.test_events import CASES, sent
 from music_lakehouse_tests.oracle.lake import read_table
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = pytest.mark.spark
 
 TOPIC = "auth_events"
 SENT = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)
 GOOD, REFUSED, RESCUED = sent(success=True), b"{", sent(success=False, more=1)
+
+
+@pytest.fixture(autouse=True, params=["few", "many"])
+def how_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few messages are written in another way than many: each test is of both."""
+    if request.param == "many":
+        monkeypatch.setattr(parsing, "MOST_ROWS_AT_ONCE", 0)
 
 
 def arrive(lake: Lake, values: Sequence[bytes | None], first_offset: int = 0, topic_id: str = "id") -> None:
@@ -50,12 +57,14 @@ def versions(lake: Lake) -> list[TableState]:
     return [state for state in states if state is not None]
 
 
+@pytest.mark.slow
 def test_where_nothing_was_read_there_is_nothing_to_parse(lake: Lake) -> None:
     assert parse(lake).counts == {}
     assert offsets(lake) == ([], [])
     assert {result.failed for result in parse(lake).rule_results} == {0}
 
 
+@pytest.mark.slow
 def test_a_micro_batch_has_the_rows_that_it_took_however_often_they_were_read(lake: Lake) -> None:
     arrive(lake, [GOOD, REFUSED, RESCUED, None])
     [batch] = parse(lake).micro_batches
@@ -84,6 +93,7 @@ def test_every_raw_row_is_in_bronze_or_in_quarantine_once(lake: Lake) -> None:
     assert offsets(lake) == ([0, 0, 2, 4, 6, 8], [1, 3, 5, 7, 9])
 
 
+@pytest.mark.slow
 def test_a_query_whose_checkpoint_is_gone_adds_nothing_twice(lake: Lake) -> None:
     arrive(lake, [GOOD, REFUSED])
     parse(lake)
@@ -95,6 +105,7 @@ def test_a_query_whose_checkpoint_is_gone_adds_nothing_twice(lake: Lake) -> None
     assert offsets(lake) == ([0, 2], [1, 3])
 
 
+@pytest.mark.slow
 def test_without_its_checkpoint_alone_a_query_goes_on_behind_what_was_taken(lake: Lake) -> None:
     arrive(lake, [GOOD, REFUSED])
     parse(lake)
@@ -104,6 +115,7 @@ def test_without_its_checkpoint_alone_a_query_goes_on_behind_what_was_taken(lake
     assert offsets(lake) == ([0, 2], [1, 3])
 
 
+@pytest.mark.slow
 def test_told_to_begin_anew_all_messages_are_parsed_again_and_others_rows_stay(lake: Lake) -> None:
     arrive(lake, [GOOD, REFUSED, GOOD])
     parse(lake)
@@ -125,6 +137,7 @@ def test_told_to_begin_anew_all_messages_are_parsed_again_and_others_rows_stay(l
     assert offsets(lake) == ([0, 2, 4], [1, 3, 7, 8])
 
 
+@pytest.mark.slow
 def test_a_batch_that_was_killed_between_its_two_tables_is_completed(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +158,7 @@ def test_a_batch_that_was_killed_between_its_two_tables_is_completed(
     assert offsets(lake) == ([0, 2], [1])
 
 
+@pytest.mark.slow
 def test_a_bronze_table_made_anew_is_filled_again_and_quarantine_is_not_doubled(lake: Lake) -> None:
     arrive(lake, [GOOD, REFUSED])
     parse(lake)
