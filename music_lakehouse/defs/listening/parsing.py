@@ -215,7 +215,9 @@ def _write_batch(lake: Lake, topic: str, batch: Rows) -> dict[str, int]:
 
 def _write_few(lake: Lake, topic: str, batch: DataFrame, offsets: Offsets) -> dict[str, int]:
     """The messages are parsed and fetched at once: of few Spark mostly plans what it does."""
-    marked = events.parse(batch, topic).toArrow()
+    # Messages may be of any length: only of those that are refused is the text kept.
+    text = F.when(F.size(FAILED_RULES) > 0, F.col("value"))
+    marked = events.parse(batch, topic).withColumn("value", text).drop("value_bytes", "key").toArrow()
     broken = marked[FAILED_RULES]
     marked = marked.append_column("topic", pa.repeat(topic, marked.num_rows)).append_column("reasons", broken)
     is_refused = pc.greater(pc.list_value_length(broken), 0)
