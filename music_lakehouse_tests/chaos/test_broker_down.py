@@ -65,6 +65,7 @@ def test_a_broker_that_is_not_there_is_said_and_asked_again(
     assert "\n" not in result.errors[0]
 
 
+@pytest.mark.slow
 def test_a_broker_that_comes_late_is_waited_for(lab: Lab, mortal_broker: EmbeddedBroker, spark: SparkSession) -> None:
     mortal_broker.start()
     lab.send(100, seed=1)

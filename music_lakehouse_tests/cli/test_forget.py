@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from music_lakehouse.lakehouse.locks import LakeLock
 from music_lakehouse_tests.cli.conftest import Command
 
@@ -25,9 +27,13 @@ def test_a_user_is_a_number(command: Command, lake: Path) -> None:
     assert command("forget-user", "Anna", "--yes").code == 2
 
 
-def test_nobody_is_forgotten_while_a_run_holds_the_lake(command: Command, lake: Path) -> None:
+def test_nobody_is_forgotten_while_a_run_holds_the_lake(
+    command: Command, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lock = LakeLock(str(lake))
     lock.acquire("a run")
+    patient = LakeLock.acquire
+    monkeypatch.setattr(LakeLock, "acquire", lambda *given, **more: patient(*given, **{**more, "wait_seconds": 1.0}))
     try:
         ran = command("forget-user", "12", "--yes")
     finally:

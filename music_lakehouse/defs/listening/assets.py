@@ -49,9 +49,6 @@ from music_lakehouse.resources.lakehouse import LakehouseResource
 from music_lakehouse.settings import TOPICS
 
 MOST_RAW_BYTES_A_BATCH = "128m"
-# Of rows that are handed to Spark it evaluates one by one as it plans. A server, which compiles once for all that comes
-# later, has more than these parsed in half of the time by code.
-MOST_MESSAGES_WITHOUT_CODE = 3_000
 
 # Runs come with messages, so a table that wasn't materialized for long says that none came, or that runs fail. Raw
 # shows it first, and gold is what people read; how old the events are is a check of bronze.
@@ -176,7 +173,7 @@ def parse_messages(
             },
         )
 
-    lake.expect(total(waiting.values()), most=MOST_MESSAGES_WITHOUT_CODE if lake.is_remote else None)
+    lake.expect(total(waiting.values()))
     with recorded(lake, batches):
         yield from side_by_side(context, lake, due, parse)
 

@@ -107,6 +107,7 @@ def test_postgresql_goes_to_gold_and_its_password_is_nowhere(
         assert place.files_with(secret) == []
 
 
+@pytest.mark.slow
 def test_while_one_table_cannot_be_read_the_others_go_to_gold_and_the_run_says_which(place: Place) -> None:
     url = SecretStr(f"sqlite:///{place.root}/catalogue.db")
     catalogue = Catalogue(url, place.settings.landing_root)
