@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Observation
@@ -217,18 +216,18 @@ def _write_few(lake: Lake, topic: str, batch: DataFrame, offsets: Offsets) -> di
     """The messages are parsed and fetched at once: of few Spark mostly plans what it does."""
     # Messages may be of any length: only of those that are refused is the text kept.
     text = F.when(F.size(FAILED_RULES) > 0, F.col("value"))
-    marked = events.parse(batch, topic).withColumn("value", text).drop("value_bytes", "key").toArrow()
-    broken = marked[FAILED_RULES]
-    marked = marked.append_column("topic", pa.repeat(topic, marked.num_rows)).append_column("reasons", broken)
-    is_refused = pc.greater(pc.list_value_length(broken), 0)
+    kept = events.parse(batch, topic).withColumn("value", text).drop("value_bytes", "key")
+    marked = events.as_quarantine_names_them(kept, topic).toArrow()
+    is_refused = pc.greater(pc.list_value_length(marked["reasons"]), 0)
     bronze, refused = marked.filter(pc.invert(is_refused)), marked.filter(is_refused)
     _append_new(lake, BRONZE[topic], bronze, offsets)
-    _append_new(lake, QUARANTINE, refused, offsets)
+    if refused.num_rows:
+        _append_new(lake, QUARANTINE, refused, offsets)
     return {
         "rows": marked.num_rows,
         "_refused": refused.num_rows,
         "_rescued": bronze.num_rows - bronze["_rescued_data"].null_count,
-        **Counter(pc.list_flatten(broken).to_pylist()),
+        **Counter(pc.list_flatten(marked["reasons"]).to_pylist()),
     }
 
 

@@ -115,9 +115,12 @@ def valid(marked: DataFrame, topic: str) -> DataFrame:
 
 def refused(marked: DataFrame, topic: str) -> DataFrame:
     """The marked events that break a rule, as quarantine rows."""
-    broken = marked.where(F.size(FAILED_RULES) > 0)
-    named = broken.withColumn("topic", F.lit(topic)).withColumnRenamed(FAILED_RULES, "reasons")
-    return conform(named, QUARANTINE)
+    return conform(as_quarantine_names_them(marked.where(F.size(FAILED_RULES) > 0), topic), QUARANTINE)
+
+
+def as_quarantine_names_them(marked: DataFrame, topic: str) -> DataFrame:
+    """The marked events with quarantine's columns beside theirs: `topic`, and `reasons`, which are the broken rules."""
+    return marked.withColumn("topic", F.lit(topic)).withColumnRenamed(FAILED_RULES, "reasons")
 
 
 def _instant(milliseconds: str) -> SparkColumn:
