@@ -27,8 +27,9 @@ _SPARK_GONE = re.compile(
     # What Py4J says where it got no answer; behind an answer there is more.
     r"|An error occurred while calling [\w.:$]+[\w$](?=\n|\Z)"
     r"|SparkContext (?:was|has been) (?:shut|stopped)|Cannot call methods on a stopped SparkContext"
-    # A Spark Connect server that is gone, and one that has begun anew since.
-    r"|StatusCode\.UNAVAILABLE|failed to connect to all addresses|INVALID_HANDLE\.SESSION_(?:CHANGED|NOT_FOUND|CLOSED)"
+    # A Spark Connect server that is gone, and one that has begun anew since or was told to end the session.
+    r"|StatusCode\.UNAVAILABLE|failed to connect to all addresses"
+    r"|INVALID_HANDLE\.(?:SESSION_(?:CHANGED|NOT_FOUND|CLOSED)|OPERATION_NOT_FOUND)"
 )
 _CLASSES = re.compile(r"^(?:Caused by: )?(?:[\w.$]+(?:Exception|Error): )+")
 

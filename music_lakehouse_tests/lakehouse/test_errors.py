@@ -16,6 +16,8 @@ from music_lakehouse.lakehouse.errors import SparkLostError, explained
         "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:15002: Connection refused",
         "[INVALID_HANDLE.SESSION_CHANGED] The handle x is invalid. The existing Spark server driver instance has "
         "restarted. Please reconnect. SQLSTATE: HY000",
+        "[RESPONSE_ALREADY_RECEIVED] INVALID_HANDLE.OPERATION_NOT_FOUND on the server but responses were already "
+        "received from it.",
         "Answer from Java side is empty",
         "An error occurred while calling z:org.apache.spark.api.python.PythonRDD.readRDDFromFile",
     ],
