@@ -36,7 +36,7 @@ test-chaos: setup ## tests that kill processes, fill disks and lose checkpoints
 	@$(PYTEST) -m "chaos and not slow"
 
 test-fast: setup ## tests that need neither Spark nor Kafka nor time, under 30 seconds
-	@$(PYTEST) -m "not spark and not kafka and not slow and not thorough"
+	@$(PYTEST) $(SIDE_BY_SIDE) -m "not spark and not kafka and not slow and not thorough"
 
 test-full: setup ## every test: all seeds, kill points and faults
 	@$(PYTEST)

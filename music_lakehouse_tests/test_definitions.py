@@ -72,6 +72,7 @@ def load_seconds() -> float:
     return float(loaded.stdout)
 
 
+@pytest.mark.thorough
 def test_definitions_load_in_a_new_process_with_five_seconds_of_the_processor_and_start_no_jvm() -> None:
     seconds = load_seconds()
     print(f"loaded in {seconds} s")

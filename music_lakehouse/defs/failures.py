@@ -1,4 +1,4 @@
-"""Of what a run's steps failed, as Dagster recorded it."""
+"""Of what a run's steps failed, as Dagster recorded it, and what may help against it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from music_lakehouse.lakehouse.errors import SparkLostError, StorageError
+from music_lakehouse.lakehouse.kafka_access import BrokerUnavailableError
+from music_lakehouse.lakehouse.locks import LakeLockedError
+from music_lakehouse.lakehouse.remote_spark import SparkUnavailableError
+
+# Within the run, what they say is waited for.
+RETRIED_ERRORS = (BrokerUnavailableError, LakeLockedError, SparkUnavailableError)
+# After these another run may fare better soon.
+PASSING_ERRORS = {error.__name__ for error in (*RETRIED_ERRORS, SparkLostError, StorageError)}
+# After these, running again over the same input changes nothing.
+LASTING_ERRORS = {"DagsterAssetCheckFailedError", "ExpectationFailedError"}
 LONGEST_MESSAGE = 500
 # Dagster wraps what an asset raises in these.
 _WRAPPERS = {"DagsterExecutionStepExecutionError", "RetryRequested"}

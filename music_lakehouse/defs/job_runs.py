@@ -8,16 +8,12 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from music_lakehouse.defs.failures import step_errors
+from music_lakehouse.defs.failures import LASTING_ERRORS, PASSING_ERRORS, step_errors
 from music_lakehouse.defs.triggers import EndedRun, LockState, OpenRun, look_at_open_runs, run_key
 from music_lakehouse.lakehouse import locks
 
 # So many runs that failed in a row make the longest wait.
 RUNS_LOOKED_AT = 8
-# After these, running again over the same input changes nothing.
-LASTING_ERRORS = {"DagsterAssetCheckFailedError", "ExpectationFailedError"}
-# Spark's process was killed, and not the run's.
-KILLED_ERRORS = {"SparkLostError"}
 OPEN = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -101,6 +97,6 @@ def _ended(instance: dg.DagsterInstance, record: dg.RunRecord) -> EndedRun:
         ended=record.end_time or record.create_timestamp.timestamp(),
         tags=run.tags,
         lasting=bool(errors) and errors <= LASTING_ERRORS,
-        # Of a run that is no more there is no error at all.
-        killed=failed and errors <= KILLED_ERRORS,
+        # Of a run that was killed there is no error at all.
+        passing=failed and errors <= PASSING_ERRORS,
     )

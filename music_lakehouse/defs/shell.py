@@ -12,17 +12,15 @@ import dagster as dg
 
 from music_lakehouse.defs import lineage
 from music_lakehouse.defs.catalog import CHECKS, RULES, find_table
+from music_lakehouse.defs.failures import RETRIED_ERRORS
 from music_lakehouse.lakehouse.checks import Outcome, evaluate
 from music_lakehouse.lakehouse.database import DatabaseError
 from music_lakehouse.lakehouse.errors import explained
 from music_lakehouse.lakehouse.expectations import RuleResult, record_results
-from music_lakehouse.lakehouse.kafka_access import BrokerAccessError, BrokerUnavailableError
+from music_lakehouse.lakehouse.kafka_access import BrokerAccessError
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
-from music_lakehouse.lakehouse.locks import LakeLockedError
-from music_lakehouse.lakehouse.remote_spark import SparkUnavailableError
 from music_lakehouse.lakehouse.tables import Column, Table
 
-PASSING_ERRORS = (BrokerUnavailableError, LakeLockedError, SparkUnavailableError)
 MOST_RETRIES = 4
 FIRST_RETRY_SECONDS = 5.0
 MOST_AT_ONCE = 4
@@ -206,7 +204,7 @@ def version_of(lake: LakePaths, table: Table) -> int:
 def in_words(error: Exception, *, root: str, brokers: str) -> Exception:
     """The error that says in one line what this one means, where the cause lies outside; else the error itself."""
     # What brokers and databases say is told by their own errors, without secrets.
-    own = isinstance(error, (*PASSING_ERRORS, BrokerAccessError, DatabaseError))
+    own = isinstance(error, (*RETRIED_ERRORS, BrokerAccessError, DatabaseError))
     return error if own else explained(error, lake_root=root, brokers=brokers) or error
 
 
@@ -222,7 +220,7 @@ def retried(body: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
         except Exception as error:
             brokers = resources["kafka"].bootstrap_servers if "kafka" in resources else ""
             cause = in_words(error, root=resources["lakehouse"].root, brokers=brokers)
-            if isinstance(cause, PASSING_ERRORS) or (isinstance(cause, DatabaseError) and cause.retriable):
+            if isinstance(cause, RETRIED_ERRORS) or (isinstance(cause, DatabaseError) and cause.retriable):
                 context.log.warning(str(cause))
                 raise dg.RetryRequested(
                     max_retries=MOST_RETRIES, seconds_to_wait=FIRST_RETRY_SECONDS * 2**context.retry_number

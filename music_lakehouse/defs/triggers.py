@@ -11,23 +11,24 @@ from itertools import takewhile
 # How long a run that holds no lock counts as alive: it takes the lock with its first table, and gives it back just
 # before it ends.
 GRACE_SECONDS = 120.0
-FIRST_WAIT_SECONDS = 30.0
+FIRST_WAIT_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 900.0
-# What was killed says nothing of what waits; but what is killed each time, for want of memory, isn't tried without end.
-LONGEST_WAIT_AFTER_A_KILL_SECONDS = 120.0
+# What passes says nothing of what waits; but what fails so each time, for want of memory, isn't tried without end.
+LONGEST_WAIT_WHERE_IT_PASSES_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class EndedRun:
     """A run of the whole pipeline that has ended, at `ended` (epoch seconds). `lasting` where it failed by a rule, so
-    that running again over the same messages changes nothing; `killed` where it didn't fail by itself."""
+    that running again over the same messages changes nothing; `passing` where it was killed, or failed of a thing
+    outside that passes."""
 
     run_id: str
     succeeded: bool
     ended: float
     tags: Mapping[str, str] = field(default_factory=dict)
     lasting: bool = False
-    killed: bool = False
+    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ def decide_run(
     what the run is asked to take; `ended` has the newest first; `what` comes in, into `first_layer`.
 
     Due is what waits, and what a failed run may have left behind the first layer. After runs that failed, or that left
-    the same waiting, the next one waits: 30 seconds, doubled each time, 15 minutes at most, two after a kill.
+    the same waiting, the next one waits: 10 seconds, doubled each time, 15 minutes at most, two where the last failed
+    of what passes.
     """
     if not waiting:
         if not ended or ended[0].succeeded:
@@ -118,7 +120,7 @@ def decide_run(
         waiting = f"run {ended[0].run_id} failed and may have left {what} behind {first_layer}"
     futile = len(list(takewhile(lambda run: not run.succeeded or _has(run, tags), ended)))
     if futile:
-        longest = LONGEST_WAIT_AFTER_A_KILL_SECONDS if ended[0].killed else LONGEST_WAIT_SECONDS
+        longest = LONGEST_WAIT_WHERE_IT_PASSES_SECONDS if ended[0].passing else LONGEST_WAIT_SECONDS
         wait = min(FIRST_WAIT_SECONDS * 2 ** (futile - 1), longest)
         left = ended[0].ended + wait - now
         if left > 0:

@@ -95,7 +95,7 @@ class Change:
             return self.claimed.withColumn(CHANGE_TYPE, F.lit("update_postimage"))
         if self.since is None:
             return self.lake.read(self.source, version=self.state.version).withColumn(CHANGE_TYPE, F.lit("insert"))
-        if self.here is not None:
+        if self.lake.small and self.here is not None:
             return self.lake.handed_over(f"{self}", lambda: self.found)
         return self.lake.read_feed(self.source, self.since + 1, self.state.version)
 

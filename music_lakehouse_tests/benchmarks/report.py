@@ -128,8 +128,7 @@ def freshness_part(fresh: list[Freshness]) -> str:
         FRESHNESS_HEADING,
         f"Written on {datetime.now(timezone.utc):%Y-%m-%d}, on {os.cpu_count()} cores, which Kafka, the sender, "
         "Dagster and Spark share. From an event to its row in `gold.wide_streams`, while `music-lakehouse up` runs: by "
-        "the sensor's runs, and with `--continuous`. Measured from a minute or two after the start on, rate by rate: "
-        "the JVM is still compiling then.",
+        "the sensor's runs, and with `--continuous`. Rate by rate, each once events have come at it for some minutes.",
         "",
         "| mode | events a second | streams | median | 95th percentile |",
         "|---|---:|---:|---:|---:|",

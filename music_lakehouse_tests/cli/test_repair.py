@@ -22,6 +22,8 @@ from music_lakehouse.simulator.customers.simulation import land_customers
 from music_lakehouse_tests.cli.conftest import Command
 from music_lakehouse_tests.oracle.lake import read_lake
 
+pytestmark = pytest.mark.thorough
+
 TABLE = DIM_CUSTOMER.full_name
 START = datetime(2024, 3, 1)
 

@@ -25,6 +25,8 @@ from music_lakehouse_tests.defs.heart_rate.lakes import recording
 from music_lakehouse_tests.oracle.catalogue.examples import load, user
 from music_lakehouse_tests.oracle.customers.examples import customer, land
 
+pytestmark = pytest.mark.thorough
+
 
 def answered(place: Path, answer: str) -> tuple[int, str]:
     """Runs `reset` on a terminal and answers its question."""

@@ -11,6 +11,8 @@ import pytest
 
 from music_lakehouse_tests.cli.conftest import Command
 
+pytestmark = pytest.mark.thorough
+
 
 def streams(place: Path) -> int:
     database = sqlite3.connect(place / "data" / "catalogue.db")

@@ -2,9 +2,10 @@
 
 import dagster as dg
 
-from music_lakehouse.defs.failures import StepError, step_errors
-from music_lakehouse.defs.job_runs import LASTING_ERRORS
+from music_lakehouse.defs.failures import LASTING_ERRORS, PASSING_ERRORS, StepError, step_errors
+from music_lakehouse.lakehouse.errors import StorageError
 from music_lakehouse.lakehouse.expectations import ExpectationFailedError
+from music_lakehouse.lakehouse.kafka_access import BrokerUnavailableError
 
 
 class BrokenError(RuntimeError):
@@ -25,6 +26,22 @@ def retrying() -> None:
         raise BrokenError("still down")
     except BrokenError as error:
         raise dg.RetryRequested(max_retries=1, seconds_to_wait=0) from error
+
+
+@dg.asset
+def without_a_broker() -> None:
+    try:
+        raise BrokerUnavailableError("no broker answers")
+    except BrokerUnavailableError as error:
+        raise dg.RetryRequested(max_retries=1, seconds_to_wait=0) from error
+
+
+@dg.asset
+def on_a_full_disk() -> None:
+    try:
+        raise OSError("No space left on device")
+    except OSError as error:
+        raise StorageError("the disk is full") from error
 
 
 @dg.asset
@@ -54,3 +71,9 @@ def test_an_error_is_what_the_asset_raised() -> None:
 def test_a_broken_rule_and_a_blocking_check_are_errors_that_last() -> None:
     errors = errors_of(breaking_a_rule, failing_its_check)
     assert {error.class_name for error in errors.values()} == LASTING_ERRORS
+
+
+def test_a_broker_that_is_down_and_a_full_disk_are_errors_that_pass() -> None:
+    errors = errors_of(without_a_broker, on_a_full_disk)
+    assert len(errors) == 2
+    assert {error.class_name for error in errors.values()} <= PASSING_ERRORS

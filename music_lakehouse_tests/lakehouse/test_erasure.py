@@ -28,6 +28,8 @@ from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.vacuum import forget_history, stored_files
 from music_lakehouse_tests.lakehouse.items import ITEMS
 
+pytestmark = pytest.mark.thorough
+
 NOW = datetime(2024, 1, 1, tzinfo=timezone.utc)
 TABLE = RAW["listen_events"]
 TOPIC = Topic("listens", "id-1", {0: (0, 100), 1: (0, 100)})

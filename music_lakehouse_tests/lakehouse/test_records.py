@@ -14,6 +14,8 @@ from music_lakehouse.lakehouse.query import query
 from music_lakehouse.lakehouse.records import append_records, read_records, replace_records
 from music_lakehouse.lakehouse.tables import Column, Table
 
+pytestmark = pytest.mark.thorough
+
 NOTES = Table(
     layer="metrics",
     name="notes",

@@ -139,6 +139,7 @@ def test_a_recovery_lasts_until_the_next_run_that_succeeds_has_ended(good: Recor
     assert recoveries(replace(good, happened=good.happened[:1], runs=[])) == [None]
 
 
+@pytest.mark.thorough
 def test_the_report_shows_verdicts_faults_and_sizes_and_fetches_nothing(good: Record, tmp_path: Path) -> None:
     page = report.write(good, judge(good), tmp_path / "soak")
 

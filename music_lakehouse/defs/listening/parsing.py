@@ -168,7 +168,7 @@ def _parse_new(
         # The function of a streaming query would run on the server: the same rows are taken by the log, and the query
         # that has not seen them begins anew behind them, if there ever is one.
         remove_directories(lake.root, [checkpoint])
-        process(change.found_inserted, 0)
+        process(change.found_inserted if lake.small else change.inserted, 0)
     elif change.count != 0:
         stream = lake.spark.readStream.format("delta").option("maxBytesPerTrigger", max_bytes)
         # Raw rows are erased, never changed: what is left of their files was read before.

@@ -30,6 +30,8 @@ from music_lakehouse_tests.oracle.catalogue.schema import SOURCES
 from music_lakehouse_tests.oracle.catalogue.tables import tables_of
 from music_lakehouse_tests.oracle.values import Tables
 
+pytestmark = pytest.mark.thorough
+
 ALL = [(table, check) for table, checks in CHECKS.items() for check in checks]
 NOW = datetime(2025, 3, 9, tzinfo=timezone.utc)
 

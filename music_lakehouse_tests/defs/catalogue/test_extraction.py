@@ -26,6 +26,8 @@ from music_lakehouse_tests.defs.catalogue.databases import Catalogue, at
 from music_lakehouse_tests.defs.run_results import figures, outcomes
 from music_lakehouse_tests.postgres import Postgres
 
+pytestmark = pytest.mark.thorough
+
 
 class Place:
     """A lake of the test's own beside the catalogue, and the assets on them."""

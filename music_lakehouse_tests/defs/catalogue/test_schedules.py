@@ -13,6 +13,8 @@ from music_lakehouse.settings import Settings
 from music_lakehouse_tests.defs.catalogue.databases import Catalogue
 from music_lakehouse_tests.postgres import PASSWORD, Postgres
 
+pytestmark = pytest.mark.thorough
+
 SCHEDULES = [catalogue_schedule, catalogue_key_scan_schedule]
 
 

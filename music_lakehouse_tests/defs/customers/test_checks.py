@@ -28,6 +28,8 @@ from music_lakehouse_tests.oracle.customers.schema import SOURCES
 from music_lakehouse_tests.oracle.customers.tables import tables_of
 from music_lakehouse_tests.oracle.values import Row, Tables
 
+pytestmark = pytest.mark.thorough
+
 ALL = [(table, check) for table, checks in CHECKS.items() for check in checks]
 NAMES = [f"{table.full_name}-{check.name}" for table, check in ALL]
 NOW = datetime(2024, 3, 9, tzinfo=timezone.utc)

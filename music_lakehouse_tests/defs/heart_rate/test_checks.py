@@ -33,6 +33,8 @@ from music_lakehouse_tests.defs.listening.small_lakes import write
 from music_lakehouse_tests.oracle.heart_rate.tables import tables_of
 from music_lakehouse_tests.oracle.values import Tables
 
+pytestmark = pytest.mark.thorough
+
 ALL = [(table, check) for table, checks in CHECKS.items() for check in checks]
 NAMES = [f"{table.full_name}-{check.name}" for table, check in ALL]
 NOW = datetime(2024, 3, 9, tzinfo=timezone.utc)

@@ -33,7 +33,7 @@ def ended(outcome: str, seconds_ago: float = 0.0, *, tags: dict[str, str] | None
         NOW - seconds_ago,
         tags or {},
         lasting=outcome == "broke a rule",
-        killed=outcome == "was killed",
+        passing=outcome == "was killed",
     )
 
 
@@ -45,13 +45,13 @@ def ended(outcome: str, seconds_ago: float = 0.0, *, tags: dict[str, str] | None
         pytest.param(7, False, [ended("succeeded")], True, "7 new on t-listen_events", id="messages after a success"),
         pytest.param(0, False, [ended("succeeded")], False, "no new messages", id="all is read"),
         pytest.param(0, True, [ended("succeeded", 60)], True, "messages lost on t-listen", id="a topic made anew"),
-        pytest.param(7, False, [ended("failed", 29)], False, "attempt 2 in 1 s", id="29 s after a failure"),
-        pytest.param(7, False, [ended("failed", 30)], True, "7 new", id="30 s after a failure"),
-        pytest.param(7, False, [ended("failed", 59)] * 2, False, "attempt 3 in 1 s", id="59 s after two failures"),
-        pytest.param(7, False, [ended("failed", 60)] * 2, True, "7 new", id="60 s after two failures"),
+        pytest.param(7, False, [ended("failed", 9)], False, "attempt 2 in 1 s", id="9 s after a failure"),
+        pytest.param(7, False, [ended("failed", 10)], True, "7 new", id="10 s after a failure"),
+        pytest.param(7, False, [ended("failed", 19)] * 2, False, "attempt 3 in 1 s", id="19 s after two failures"),
+        pytest.param(7, False, [ended("failed", 20)] * 2, True, "7 new", id="20 s after two failures"),
         pytest.param(7, False, [ended("failed", 899)] * 8, False, "attempt 9 in 1 s", id="899 s after eight failures"),
         pytest.param(7, False, [ended("failed", 900)] * 8, True, "7 new", id="never longer than 15 minutes"),
-        pytest.param(7, False, [ended("was killed", 29)], False, "attempt 2 in 1 s", id="29 s after a kill"),
+        pytest.param(7, False, [ended("was killed", 9)], False, "attempt 2 in 1 s", id="9 s after a kill"),
         pytest.param(7, False, [ended("was killed", 119)] * 8, False, "attempt 9 in 1 s", id="119 s after eight kills"),
         pytest.param(7, False, [ended("was killed", 120)] * 8, True, "7 new", id="never longer than 2 minutes"),
         pytest.param(
@@ -77,7 +77,7 @@ def test_a_run_that_succeeded_and_left_the_same_offsets_unread_is_not_repeated_a
     waiting = [backlog(7)]
     same = ended("succeeded", 5, tags=offset_tags(waiting))
     assert isinstance(decide(waiting, [], [same], NOW), NotDue)
-    assert isinstance(decide(waiting, [], [same], NOW + 26), Due)
+    assert isinstance(decide(waiting, [], [same], NOW + 6), Due)
     assert isinstance(decide([backlog(8, end=11)], [], [same], NOW), Due), "other offsets"
 
 

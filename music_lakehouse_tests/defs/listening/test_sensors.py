@@ -269,14 +269,14 @@ def test_a_run_that_was_killed_is_reported_failed_and_its_messages_asked_for_aga
     run = ready.add_run("11111111-0000-4000-8000-000000000000", dg.DagsterRunStatus.STARTED, dict(first.tags))
     ready.kill_while_locked(run.run_id)
     assert lock_file(ready.settings.lake_uri).exists()
-    assert "; attempt 2 in 30 s" in skipped(ready.tick())
+    assert "; attempt 2 in 10 s" in skipped(ready.tick())
     reported = ready.instance.get_run_by_id(run.run_id)
     assert reported is not None
     assert reported.status is dg.DagsterRunStatus.FAILURE
     events = ready.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
     assert "it was killed" in events[0].event_log_entry.message
     (ended,) = ended_runs(ready.instance, "streaming_pipeline")
-    assert (ended.killed, ended.lasting, ended.succeeded) == (True, False, False)
+    assert (ended.passing, ended.lasting, ended.succeeded) == (True, False, False)
     monkeypatch.setattr(triggers, "FIRST_WAIT_SECONDS", 0.0)
     again = requested(ready.tick())
     assert again.tags == first.tags
