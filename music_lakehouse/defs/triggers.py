@@ -13,8 +13,8 @@ from itertools import takewhile
 GRACE_SECONDS = 120.0
 FIRST_WAIT_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 900.0
-# What passes says nothing of what waits; but what fails so each time, for want of memory, isn't tried without end.
-LONGEST_WAIT_WHERE_IT_PASSES_SECONDS = 120.0
+# What passes says nothing of what waits. Where faults follow each other, whoever waits longer than they do gets nowhere.
+LONGEST_WAIT_WHERE_IT_PASSES_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def decide_run(
     what the run is asked to take; `ended` has the newest first; `what` comes in, into `first_layer`.
 
     Due is what waits, and what a failed run may have left behind the first layer. After runs that failed, or that left
-    the same waiting, the next one waits: 10 seconds, doubled each time, 15 minutes at most, two where the last failed
-    of what passes.
+    the same waiting, the next one waits: 10 seconds, doubled each time, 15 minutes at most, half a minute where the
+    last failed of what passes.
     """
     if not waiting:
         if not ended or ended[0].succeeded:

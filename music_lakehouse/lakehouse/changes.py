@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.lake import CHANGE_TYPE, MOST_ROWS_FETCHED, Lake, LakePaths, Rows
+from music_lakehouse.lakehouse.lake import CHANGE_TYPE, MOST_BYTES_FETCHED, MOST_ROWS_FETCHED, Lake, LakePaths, Rows
 from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.records import read_records, replace_records
 from music_lakehouse.lakehouse.tables import Column, Table
@@ -101,8 +101,10 @@ class Change:
 
     @cached_property
     def here(self) -> pa.Table | None:
-        """The same rows, fetched; None where they aren't few."""
+        """The same rows, fetched; None where they aren't few, or where they are long."""
         if self.since is None or self.count is None or self.count > MOST_ROWS_FETCHED:
+            return None
+        if sum(map(delta.bytes_of, self.commits)) > MOST_BYTES_FETCHED:
             return None
         return self.lake.fetch_feed(self.source, self.since + 1, self.state.version)
 

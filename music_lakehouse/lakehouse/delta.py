@@ -147,6 +147,11 @@ def rows_of(commit: Mapping[str, Any]) -> int | None:
     return sum(counts) or (None if overwritten else 0) if counts else None
 
 
+def bytes_of(commit: Mapping[str, Any]) -> int:
+    """How many bytes the files have that a commit of Spark's wrote; 0 where it doesn't say, as those of delta-rs."""
+    return int(commit.get("operationMetrics", {}).get("numOutputBytes", 0))
+
+
 _WITHOUT_CHANGE = ("OPTIMIZE", "VACUUM START", "VACUUM END")
 # Spark's names, then those of delta-rs.
 _ROW_METRICS = {

@@ -75,6 +75,28 @@ def test_a_step_sees_what_came_after_its_position(lake: Lake) -> None:
     assert seen(lake).full
 
 
+def test_changes_are_fetched_where_they_are_few_and_short(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0)), ITEMS)
+    lake.spark.sql(f"ALTER TABLE delta.`{lake.path(ITEMS)}` SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')")
+    record_positions(lake, seen(lake))
+    lake.append(items(lake.spark, (2, "a", MONDAY, 2.0), (3, "a", MONDAY, 3.0)), ITEMS)
+
+    def fetched() -> bool:
+        change = seen(lake).get(ITEMS)
+        assert rows(change) == {(2, 2.0, "insert"), (3, 3.0, "insert")}, "either way"
+        assert change is not None
+        return change.here is not None
+
+    lake.expect(2)
+    assert fetched()
+    with monkeypatch.context() as patched:
+        patched.setattr("music_lakehouse.lakehouse.changes.MOST_ROWS_FETCHED", 1)
+        assert not fetched()
+    with monkeypatch.context() as patched:
+        patched.setattr("music_lakehouse.lakehouse.changes.MOST_BYTES_FETCHED", 1_000)
+        assert not fetched(), "two files of some 1.5 kB"
+
+
 def test_a_table_made_anew_is_seen_whole(lake: Lake) -> None:
     lake.create(ITEMS)
     lake.append(items(lake.spark, (1, "a", MONDAY, 1.0)), ITEMS)

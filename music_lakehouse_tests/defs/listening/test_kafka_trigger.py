@@ -52,8 +52,8 @@ def ended(outcome: str, seconds_ago: float = 0.0, *, tags: dict[str, str] | None
         pytest.param(7, False, [ended("failed", 899)] * 8, False, "attempt 9 in 1 s", id="899 s after eight failures"),
         pytest.param(7, False, [ended("failed", 900)] * 8, True, "7 new", id="never longer than 15 minutes"),
         pytest.param(7, False, [ended("was killed", 9)], False, "attempt 2 in 1 s", id="9 s after a kill"),
-        pytest.param(7, False, [ended("was killed", 119)] * 8, False, "attempt 9 in 1 s", id="119 s after eight kills"),
-        pytest.param(7, False, [ended("was killed", 120)] * 8, True, "7 new", id="never longer than 2 minutes"),
+        pytest.param(7, False, [ended("was killed", 29)] * 8, False, "attempt 9 in 1 s", id="29 s after eight kills"),
+        pytest.param(7, False, [ended("was killed", 30)] * 8, True, "7 new", id="never longer than half a minute"),
         pytest.param(
             7, False, [ended("failed", 120), *[ended("was killed")] * 7], False, "in 780 s", id="it failed by itself"
         ),
