@@ -13,7 +13,7 @@ from itertools import takewhile
 GRACE_SECONDS = 120.0
 FIRST_WAIT_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 900.0
-# What passes says nothing of what waits. Where faults follow each other, whoever waits longer than they do gets nowhere.
+# What passes says nothing of what waits. Where faults follow each other, who waits longer than they do gets nowhere.
 LONGEST_WAIT_WHERE_IT_PASSES_SECONDS = 30.0
 
 

@@ -7,8 +7,8 @@ are harmless, because steps take only keys from changes and read the present sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any
@@ -80,6 +80,8 @@ class Change:
     since: int | None
     commits: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     """What the log says of the commits after `since`."""
+    few: bool = True
+    """Whether they may be fetched."""
     claimed: DataFrame | None = field(default=None, repr=False)
     """Rows that count as changed though nobody changed them: what follows from them is to be computed again."""
     why: str = ""
@@ -101,10 +103,8 @@ class Change:
 
     @cached_property
     def here(self) -> pa.Table | None:
-        """The same rows, fetched; None where they aren't few, or where they are long."""
-        if self.since is None or self.count is None or self.count > MOST_ROWS_FETCHED:
-            return None
-        if sum(map(delta.bytes_of, self.commits)) > MOST_BYTES_FETCHED:
+        """The same rows, fetched; None where they aren't few."""
+        if self.since is None or self.claimed is not None or not self.few:
             return None
         return self.lake.fetch_feed(self.source, self.since + 1, self.state.version)
 
@@ -229,8 +229,17 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
         commits = _commits_behind(lake, source, known, state)
         since = known.version if known is not None and commits else None
         found[source] = Change(lake, source, state, since, tuple(commits or ()))
+    few = _are_few([commit for change in found.values() for commit in change.commits])
+    found = {source: replace(change, few=few) for source, change in found.items()}
     recorded = {source: state for source, state in positions.items() if source[:1] != _ANEW}
     return Changes(step, found, anew, () if anew else again, recorded)
+
+
+def _are_few(commits: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether what the commits brought a step is fetched. It is all of it or nothing: for a query over some rows that
+    are here and others that aren't, Spark would be handed all of them, and hold them in the memory of its driver."""
+    count = total(map(delta.rows_of, commits))
+    return count is not None and count <= MOST_ROWS_FETCHED and sum(map(delta.bytes_of, commits)) <= MOST_BYTES_FETCHED
 
 
 def everything(lake: Lake, source: Table) -> Change | None:

@@ -25,8 +25,8 @@ from music_lakehouse.lakehouse.tables import Table
 MOST_ROWS_OF_A_SMALL_CHANGE = 50_000
 MOST_ROWS_AT_ONCE = 50_000
 """Rows of a small change that are fetched and committed without Spark."""
-MOST_ROWS_FETCHED = 500_000
-"""Rows of a change feed that are fetched, so that what follows from them is told without Spark."""
+MOST_ROWS_FETCHED = 300_000
+"""Changed rows of a step's sources that are fetched, so that what follows from them is told without Spark."""
 MOST_BYTES_FETCHED = 64_000_000
 """Bytes of the files that brought them, which are compressed: few messages may be long."""
 MOST_REMEMBERED = 1_000_000
