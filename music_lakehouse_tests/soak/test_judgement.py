@@ -131,6 +131,21 @@ def test_what_is_too_short_to_tell_fails_nothing_and_says_so(good: Record) -> No
     assert failed(short) == []
 
 
+def test_only_a_fault_that_is_left_alone_has_to_be_recovered_from(good: Record) -> None:
+    minutes = [1, 5, 13]
+    faults = [Happened("dirt", BEGAN + 60 * m, BEGAN + 60 * m + 1, "sent") for m in minutes]
+
+    def verdict(*ends: int) -> Verdict:
+        record = replace(good, happened=faults, runs=[run(minute) for minute in ends])
+        return next(each for each in judge(record) if "has succeeded again" in each.name)
+
+    assert verdict(14).held, "another fault came within ten minutes of each but the last"
+    assert "1 of 1 faults" in verdict(14).told
+    assert not verdict(24).held, "more than ten minutes after the last"
+    assert not verdict(0).held, "none after it"
+    assert "2 of 2 faults" in verdict(6, 14).told
+
+
 def test_a_recovery_lasts_until_the_next_run_that_succeeds_has_ended(good: Record) -> None:
     assert recoveries(replace(good, happened=good.happened[:2], runs=[run(0), run(1, status="FAILURE"), run(2)])) == [
         29,
