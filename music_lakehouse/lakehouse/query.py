@@ -148,6 +148,13 @@ def kept(rows: Rows) -> Iterator[None]:
         rows.unpersist()
 
 
+def distinct(lake: Lake, key: str, *rows: Rows | None) -> Rows:
+    """What the column holds in any of the rows, each value once, without null."""
+    named: dict[str, Any] = {f"rows_{n}": each for n, each in enumerate(rows) if each is not None}
+    shown = (f"SELECT {key} FROM {{{name}}} WHERE {key} IS NOT NULL" for name in named)
+    return evaluated(lake, f"SELECT DISTINCT {key} FROM ({' UNION ALL '.join(shown)}) AS each_row", **named)
+
+
 def has_rows(rows: Rows) -> bool:
     """Whether there are any."""
     return bool(rows.limit(1).collect() if isinstance(rows, DataFrame) else rows.num_rows)

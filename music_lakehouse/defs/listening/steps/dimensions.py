@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from music_lakehouse.defs.listening.silver_tables import (
     DIM_ARTISTS,
     DIM_DATETIME,
@@ -17,7 +15,7 @@ from music_lakehouse.defs.listening.transforms import dimensions
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake, Rows
-from music_lakehouse.lakehouse.query import evaluated, has_rows, keyed
+from music_lakehouse.lakehouse.query import distinct, evaluated, has_rows, keyed
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
@@ -43,7 +41,7 @@ def _update_dim_songs(lake: Lake, changes: Changes) -> Written:
         both = " UNION ALL ".join(f"SELECT {columns} FROM {{{n}}}" for n in ("known", "new"))
         desired = evaluated(lake, dimensions.SONGS.replace("{told}", f"({both})"), known=current, new=new)
         return make_equal(lake, DIM_SONGS, desired, current=current)
-    return _tell_again(lake, DIM_SONGS, _distinct(lake, "songKey", keys, edited), dimensions.DIM_SONGS_ROWS)
+    return _tell_again(lake, DIM_SONGS, distinct(lake, "songKey", keys, edited), dimensions.DIM_SONGS_ROWS)
 
 
 def _update_dim_artists(lake: Lake, changes: Changes) -> Written:
@@ -57,7 +55,7 @@ def _update_dim_artists(lake: Lake, changes: Changes) -> Written:
         sql = "SELECT n.* FROM {new} AS n ANTI JOIN {known} AS k ON n.artistKey = k.artistKey"
         return _add(lake, DIM_ARTISTS, evaluated(lake, sql, new=new, known=DIM_ARTISTS))
     keys = evaluated(lake, "SELECT artistKey FROM {new}", new=new)
-    return _tell_again(lake, DIM_ARTISTS, _distinct(lake, "artistKey", keys, edited), dimensions.DIM_ARTISTS_ROWS)
+    return _tell_again(lake, DIM_ARTISTS, distinct(lake, "artistKey", keys, edited), dimensions.DIM_ARTISTS_ROWS)
 
 
 def _update_dim_location(lake: Lake, changes: Changes) -> Written:
@@ -78,7 +76,7 @@ def _update_dim_location(lake: Lake, changes: Changes) -> Written:
             SEMI JOIN {{renamed}} AS r ON k.code = r.stateCode WHERE locationKey <> '{UNKNOWN_KEY}'
         """
         in_renamed = evaluated(lake, sql, known=DIM_LOCATION, renamed=renamed)
-        keys = _distinct(lake, "locationKey", keys, in_renamed)
+        keys = distinct(lake, "locationKey", keys, in_renamed)
     if not changes.only_added(LISTENS):
         told = of_listens(lake, LISTENS, _semi_join(dimensions.PLACES, "locationKey"), keys=keys)
     else:
@@ -121,13 +119,7 @@ def _add(lake: Lake, table: Table, new: Rows) -> Written:
 def _edited_keys(lake: Lake, changes: Changes, source: Table, key: str) -> Rows | None:
     """The keys of the source's rows that came, went or changed; None where none did."""
     change = changes.get(source)
-    sql = f"SELECT DISTINCT {key} FROM {{rows}} WHERE {key} IS NOT NULL"
-    return evaluated(lake, sql, rows=change.found) if change else None
-
-
-def _distinct(lake: Lake, key: str, *keys: Rows | None) -> Rows:
-    named: dict[str, Any] = {f"keys_{n}": each for n, each in enumerate(keys) if each is not None}
-    return evaluated(lake, " UNION ".join(f"SELECT {key} FROM {{{name}}}" for name in named), **named)
+    return distinct(lake, key, change.found) if change else None
 
 
 STEPS = (

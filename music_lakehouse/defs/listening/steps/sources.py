@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.lake import Lake, Rows
 from music_lakehouse.lakehouse.moments import Moments
-from music_lakehouse.lakehouse.query import evaluated, fetched, keyed, looked_up
+from music_lakehouse.lakehouse.query import distinct, evaluated, fetched, keyed, looked_up
 from music_lakehouse.lakehouse.tables import Table
 
 LISTENS, PAGE_VIEWS = BRONZE["listen_events"], BRONZE["page_view_events"]
@@ -91,7 +91,7 @@ def touched_users(lake: Lake, changes: Changes, *, also: Table | None = None) ->
         more = changes.get(also) if also is not None else None
         rows = [change.found_touched for change in (*bronze, *([more] if more else []))]
         name = f"{name}, {more}"
-        ids = _kept(lake, f"ids {name}", lambda: _users_in(lake, rows))
+        ids = _kept(lake, f"ids {name}", lambda: distinct(lake, "userId", *rows))
         events = {table: keyed(lake, table, ids, columns=users.EVIDENCE) for table in ALL_BRONZE}
         present = _kept(lake, f"evidence {name}", lambda: _evidence(lake, events))
         touched = _kept(lake, f"touched {name}", lambda: _touched(lake, events))
@@ -106,12 +106,6 @@ def _kept(lake: Lake, name: str, find: Callable[[], Rows]) -> Rows:
     """The rows, found once a run; those of Spark's are computed once, too."""
     rows = lake.once(name, find)
     return lake.shared(name, lambda: rows) if isinstance(rows, DataFrame) else rows
-
-
-def _users_in(lake: Lake, rows: Sequence[Rows]) -> Rows:
-    named: dict[str, Any] = {f"rows_{n}": each for n, each in enumerate(rows)}
-    union = " UNION ALL ".join(f"SELECT userId FROM {{{name}}}" for name in named)
-    return evaluated(lake, f"SELECT DISTINCT userId FROM ({union}) AS u WHERE userId IS NOT NULL", **named)
 
 
 def _touched(lake: Lake, events: Mapping[Table, Rows | Table]) -> Rows:
