@@ -137,10 +137,13 @@ def _memory(record: Record) -> Iterator[Verdict]:
         ]
         yield _flat(f"Memory of {part}", points, record, MEMORY, WARM_SECONDS)
     yield _flat("Memory of a run, at most, from run to run", peaks_of_runs(record), record, MEMORY)
+    # A run keeps there what several of its steps read.
     heap = [
-        Point(sample.at - record.began, sample.heap.size, sample.heap.life) for sample in record.samples if sample.heap
+        Point(sample.at - record.began, sample.heap.size, sample.heap.life)
+        for sample in record.samples
+        if sample.heap and processes.RUN not in sample.memory
     ]
-    yield _flat("What Spark's server holds in its heap once it was collected", heap, record, MEMORY, WARM_SECONDS)
+    yield _flat("What Spark's server holds between runs, once it was collected", heap, record, MEMORY, WARM_SECONDS)
     most = max((s.memory[processes.SPARK].size for s in record.samples if processes.SPARK in s.memory), default=0)
     yield Verdict(
         f"Spark's server never takes more than {MOST_SPARK / MB:,.0f} MB", most <= MOST_SPARK, f"{most / MB:,.0f} MB"

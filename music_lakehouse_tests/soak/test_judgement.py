@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def run(minute: float, *, status: str = "SUCCESS", job: str = "streaming_pipelin
     return Run(f"{job} {minute}", job, status, since, since + seconds, () if status == "SUCCESS" else ("of something",))
 
 
-def sample(minute: float, *, grown: float = 0.0, files: int = 4) -> Sample:
+def sample(minute: float, *, grown: float = 0.0, files: int = 4, heap: float = 300.0) -> Sample:
+    """In the first half of each minute a run is in progress."""
     size = round((100 + grown) * MB)
     parts = (processes.UP, processes.KAFKA, processes.DAEMON, processes.METRICS)
     return Sample(
@@ -35,9 +37,9 @@ def sample(minute: float, *, grown: float = 0.0, files: int = 4) -> Sample:
         memory={
             **{part: Memory(size, 1) for part in parts},
             processes.SPARK: Memory(1000 * MB, 2),
-            processes.RUN: Memory(400 * MB, 100 + int(minute)),
+            **({processes.RUN: Memory(400 * MB, 100 + int(minute))} if minute % 1 < 0.5 else {}),
         },
-        heap=Memory(300 * MB, 2),
+        heap=Memory(round(heap * MB), 2),
         tables={TABLE: Stored(1000, 5000, files, 40, 20, 90_000)},
         home={"dagster/history/runs": 50 * MB, "broker/log": 100 * MB},
     )
@@ -111,6 +113,17 @@ def test_a_part_that_grows_is_named_with_by_how_much(good: Record) -> None:
         f"Flat: Memory of {part}" for part in (processes.UP, processes.KAFKA, processes.DAEMON, processes.METRICS)
     }
     assert found["Flat: Memory of up"].startswith("+60.0 MB over the second half, at 189.5; 51.0 are allowed")
+
+
+def test_what_spark_holds_counts_between_runs(good: Record) -> None:
+    def holding(heap: Callable[[float], float]) -> list[str]:
+        samples = [sample(n / 2, heap=heap(n / 2)) for n in range(2 * MINUTES)]
+        return [verdict.name for verdict in failed(replace(good, samples=samples))]
+
+    assert holding(lambda minute: 300 + 5 * minute if minute % 1 < 0.5 else 300) == []
+    assert holding(lambda minute: 300 + 5 * minute) == [
+        "Flat: What Spark's server holds between runs, once it was collected"
+    ]
 
 
 def test_a_table_that_gathers_files_in_spite_of_maintenance_is_named(good: Record) -> None:
