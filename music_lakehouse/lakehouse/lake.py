@@ -187,13 +187,13 @@ class Lake(LakePaths):
     def rows(self, table: Table) -> int:
         return 0 if table in self._replaced else super().rows(table)
 
-    def expect(self, rows: int | None) -> None:
-        """Prepare the session for work on about so many changed rows; None: nobody knows.
+    def expect(self, rows: int | None, *, few: int | None = None) -> None:
+        """Prepare the session for work on about so many changed rows; None: nobody knows. Up to `few` are few.
 
         For few rows Spark spends its time on planning and on compiling code: so these are planned once, not again after
         every stage, and not compiled.
         """
-        self.small = rows is not None and rows <= MOST_ROWS_OF_A_SMALL_CHANGE
+        self.small = rows is not None and rows <= (few or MOST_ROWS_OF_A_SMALL_CHANGE)
         wanted: Mapping[str, Any] = SMALL_CHANGE if self.small else {**LARGE_CHANGE, **self.settings}
         for name in LARGE_CHANGE:
             if wanted.get(name) is not None:
