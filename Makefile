@@ -35,7 +35,7 @@ test: setup ## all tests but the long histories and the many more seeds and kill
 test-chaos: setup ## tests that kill processes, fill disks and lose checkpoints
 	@$(PYTEST) -m "chaos and not slow"
 
-test-fast: setup ## tests that need neither Spark nor Kafka nor time, under 30 seconds
+test-fast: setup ## tests that need neither Spark nor Kafka nor time, under a minute
 	@$(PYTEST) $(SIDE_BY_SIDE) -m "not spark and not kafka and not slow and not thorough"
 
 test-full: setup ## every test: all seeds, kill points and faults
