@@ -194,11 +194,7 @@ def main() -> None:
         for source, size in map(_sized, options.sources)
         for one in measure_source(source, (size / 10, size), options.increments, options.seed)
     ]
-    fresh = [
-        one
-        for mode in options.modes
-        for one in freshness.measure(mode, freshness.RATES, freshness.SECONDS, freshness.WARM_SECONDS)
-    ]
+    fresh = [one for mode in options.modes for one in freshness.measure(mode)]
     report.write(measured, INCREMENT, loaded, fresh, options.json, REPOSITORY / "docs" / "benchmarks.md")
 
 

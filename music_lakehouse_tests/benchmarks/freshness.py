@@ -64,7 +64,9 @@ def delays(up: Up, since: datetime, version: int) -> list[float]:
     ]
 
 
-def measure(mode: str, rates: Sequence[float], seconds: float, warm: float) -> list[Freshness]:
+def measure(
+    mode: str, rates: Sequence[float] = RATES, seconds: float = SECONDS, warm: float = WARM_SECONDS
+) -> list[Freshness]:
     """How fresh gold is at each of the rates, one after the other, in a lake and an `up` of the mode's own."""
     root = Path(tempfile.mkdtemp(prefix="music-lakehouse-freshness-"))
     print(f"{mode}; logs in {root}", flush=True)

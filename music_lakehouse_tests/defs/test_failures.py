@@ -20,28 +20,23 @@ def raising() -> None:
         raise BrokenError("no room\n  left") from error
 
 
-@dg.asset
-def retrying() -> None:
-    try:
-        raise BrokenError("still down")
-    except BrokenError as error:
-        raise dg.RetryRequested(max_retries=1, seconds_to_wait=0) from error
+def giving_up(name: str, cause: Exception) -> dg.AssetsDefinition:
+    """An asset that tries again for this cause until it may no more."""
+
+    @dg.asset(name=name)
+    def asset() -> None:
+        raise dg.RetryRequested(max_retries=1, seconds_to_wait=0) from cause
+
+    return asset
 
 
-@dg.asset
-def without_a_broker() -> None:
-    try:
-        raise BrokerUnavailableError("no broker answers")
-    except BrokerUnavailableError as error:
-        raise dg.RetryRequested(max_retries=1, seconds_to_wait=0) from error
+retrying = giving_up("retrying", BrokenError("still down"))
+without_a_broker = giving_up("without_a_broker", BrokerUnavailableError("no broker answers"))
 
 
 @dg.asset
 def on_a_full_disk() -> None:
-    try:
-        raise OSError("No space left on device")
-    except OSError as error:
-        raise StorageError("the disk is full") from error
+    raise StorageError("the disk is full")
 
 
 @dg.asset

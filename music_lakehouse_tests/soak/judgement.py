@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from music_lakehouse.defs.listening.jobs import streaming_pipeline
@@ -75,8 +75,12 @@ def recoveries(record: Record) -> list[float | None]:
 
 def _recovered(record: Record) -> Verdict:
     found = recoveries(record)
+    # The last fault is also left alone where no run ever succeeded after it.
+    next_begins = [*(fault.since for fault in record.happened[1:]), math.inf]
     alone = [
-        seconds for seconds, was_last in zip(found, _last_before_a_success(record, found), strict=True) if was_last
+        seconds
+        for fault, seconds, begin in zip(record.happened, found, next_begins, strict=True)
+        if fault.until + (math.inf if seconds is None else seconds) <= begin
     ]
     known, every = (sorted(seconds for seconds in some if seconds is not None) for some in (alone, found))
     held = len(known) == len(alone) and all(seconds <= RECOVERY_SECONDS for seconds in known)
@@ -89,16 +93,6 @@ def _recovered(record: Record) -> Verdict:
         held,
         told,
     )
-
-
-def _last_before_a_success(record: Record, found: Sequence[float | None]) -> list[bool]:
-    """Of each fault whether no other began before a run of the pipeline had succeeded."""
-    begins = [*(fault.since for fault in record.happened[1:]), math.inf]
-    ends = [
-        math.inf if seconds is None else fault.until + seconds
-        for fault, seconds in zip(record.happened, found, strict=True)
-    ]
-    return [end <= begin for end, begin in zip(ends, begins, strict=True)]
 
 
 def _explained_deaths(record: Record) -> Verdict:
