@@ -54,8 +54,7 @@ def _update_dim_artists(lake: Lake, changes: Changes) -> Written:
     if edited is None and changes.only_added(LISTENS):
         sql = "SELECT n.* FROM {new} AS n ANTI JOIN {known} AS k ON n.artistKey = k.artistKey"
         return _add(lake, DIM_ARTISTS, evaluated(lake, sql, new=new, known=DIM_ARTISTS))
-    keys = evaluated(lake, "SELECT artistKey FROM {new}", new=new)
-    return _tell_again(lake, DIM_ARTISTS, distinct(lake, "artistKey", keys, edited), dimensions.DIM_ARTISTS_ROWS)
+    return _tell_again(lake, DIM_ARTISTS, distinct(lake, "artistKey", new, edited), dimensions.DIM_ARTISTS_ROWS)
 
 
 def _update_dim_location(lake: Lake, changes: Changes) -> Written:

@@ -13,7 +13,7 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake, Rows
-from music_lakehouse.lakehouse.query import evaluated, has_rows, keyed
+from music_lakehouse.lakehouse.query import distinct, evaluated, has_rows, keyed
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
@@ -36,8 +36,7 @@ def _update_fact_streams(lake: Lake, changes: Changes) -> Written:
             UNION ALL SELECT {_STREAM_COLUMNS} FROM {{rekeyed}} AS r ANTI JOIN {{told}} AS t ON r.event_id = t.event_id
         """
         delivered = evaluated(lake, sql, delivered=delivered, rekeyed=rekeyed, told=told)
-        union = "SELECT event_id FROM {told} UNION SELECT event_id FROM {rekeyed}"
-        told = evaluated(lake, union, told=told, rekeyed=rekeyed)
+        told = distinct(lake, "event_id", told, rekeyed)
     desired = evaluated(lake, streams.FACT_STREAMS, streams=delivered, users=DIM_USERS)
     # What is delivered no more is none of the facts.
     current = keyed(lake, FACT_STREAMS, told, within)
@@ -48,7 +47,7 @@ def _delivered_streams(lake: Lake, changes: Changes) -> tuple[Rows, Rows, list[d
     """The streams of the new deliveries, the event_id of all of these, and their days. An event that was delivered
     before is what all its deliveries tell."""
     listens = new_listens(changes)
-    told = evaluated(lake, "SELECT DISTINCT event_id FROM {listens}", listens=listens)
+    told = distinct(lake, "event_id", listens)
     days = days_of(listens, "timestamp")
     on_days = Days.of("date_part", days)
     if changes.only_added(LISTENS) and not has_rows(keyed(lake, FACT_STREAMS, told, on_days)):
@@ -110,7 +109,7 @@ def _update_wide_streams(lake: Lake, changes: Changes) -> Written:
     if touched is None:
         return Written()
     within = Days.of("date_part", days_of(touched, "date_part"))
-    keys = evaluated(lake, "SELECT DISTINCT event_id FROM {touched}", touched=touched)
+    keys = distinct(lake, "event_id", touched)
     present = keyed(lake, FACT_STREAMS, keys, within) if present is None else present
     desired = evaluated(lake, streams.WIDE_STREAMS, facts=present, **_DIMENSIONS)
     current = keyed(lake, WIDE_STREAMS, keys, within)
