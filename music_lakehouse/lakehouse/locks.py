@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from music_lakehouse.lakehouse.delta import native_uri
+from music_lakehouse.lakehouse.processes import Process
 from music_lakehouse.lakehouse.remote_spark import RemoteSession, SessionNotEndedError
 
 HEARTBEAT_SECONDS = 20.0
@@ -31,26 +32,6 @@ _SPARK = "org.apache.spark.deploy.SparkSubmit"
 
 class LakeLockedError(RuntimeError):
     """Another run holds the lake."""
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process that cannot be mistaken for a later one with the same id: with its start time (epoch seconds)."""
-
-    pid: int
-    started: float
-
-    @staticmethod
-    def of(pid: int) -> Process:
-        return Process(pid, psutil.Process(pid).create_time())
-
-    @property
-    def alive(self) -> bool:
-        try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
 
 
 @dataclass(frozen=True)

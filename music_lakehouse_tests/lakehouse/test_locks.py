@@ -19,12 +19,12 @@ from music_lakehouse.lakehouse.locks import (
     Holder,
     LakeLock,
     LakeLockedError,
-    Process,
     current_holder,
     is_wanted,
     lock_file,
     read_holder,
 )
+from music_lakehouse.lakehouse.processes import Process
 from music_lakehouse.lakehouse.remote_spark import RemoteSession
 from music_lakehouse.simulator.broker import free_port
 

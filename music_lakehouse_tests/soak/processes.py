@@ -23,10 +23,11 @@ _WORDS = (
     ("dagster._daemon", DAEMON),
     ("streamlit", DASHBOARD),
     ("--serve", METRICS),
-    ("--multiprocessing-fork", RUN),
     ("grpc", CODE),
     ("up", UP),
 )
+
+_FORKS = "from multiprocessing.forkserver import main"
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ class Found:
     memory: int
 
 
-def part_of(command: Sequence[str]) -> str:
-    """The part that a command line is of."""
+def part_of(command: Sequence[str], parent: Sequence[str] = ()) -> str:
+    """The part that a command line is of. A run's process is forked from one that waits, and has its command line."""
+    if any(word.startswith(_FORKS) for word in command):
+        return RUN if parent == command else OTHER
     return next((part for word, part in _WORDS if word in command), OTHER)
 
 
@@ -47,4 +50,6 @@ def look(processes: Iterable[psutil.Process]) -> Iterator[Found]:
     """Those of the processes that still live."""
     for process in processes:
         with suppress(psutil.Error):
-            yield Found(part_of(process.cmdline()), process.pid, process.memory_info().rss)
+            parent = process.parent()
+            command_of_parent = [] if parent is None else parent.cmdline()
+            yield Found(part_of(process.cmdline(), command_of_parent), process.pid, process.memory_info().rss)

@@ -25,7 +25,6 @@ from music_lakehouse_tests.soak.processes import Found, look, part_of
             "python -m dagster api grpc --lazy-load-user-code --socket /tmp/x -m music_lakehouse.definitions",
             "code server",
         ),
-        ("python -c spawn_main(tracker_fd=8) --multiprocessing-fork", processes.RUN),
         ("python -m music_lakehouse.cli.main metrics --serve 9108", processes.METRICS),
         ("python -m streamlit run app.py --server.port=8501", processes.DASHBOARD),
         ("python -c main(6)", processes.OTHER),
@@ -33,6 +32,13 @@ from music_lakehouse_tests.soak.processes import Found, look, part_of
 )
 def test_a_command_line_tells_its_part(command: str, part: str) -> None:
     assert part_of(command.split()) == part
+
+
+def test_a_run_is_told_from_what_it_was_forked_from_by_their_parents() -> None:
+    waits = ["python", "-c", "from multiprocessing.forkserver import main; main(8, 9, ['duckdb'])"]
+
+    assert part_of(waits, ["python", "-m", "dagster._daemon", "run"]) == processes.OTHER
+    assert part_of(waits, waits) == processes.RUN
 
 
 def test_processes_are_looked_at_and_those_that_are_gone_left_out() -> None:
