@@ -32,7 +32,7 @@ def test_four_minutes_with_every_fault_lose_nothing_and_leave_nothing(tmp_path: 
     )
 
     assert done.returncode == 0, done.stdout
-    happened = set(re.findall(r"(\w+) \.\.\.$", done.stdout, re.MULTILINE))
+    happened = set(re.findall(r"^\S+ (\w+) \.\.\.$", done.stdout, re.MULTILINE))
     assert happened == set(KINDS) - (set() if may_mount() else {DISK})
     assert "held    Every table is what the oracle makes of the messages" in done.stdout
     assert (tmp_path / "report" / "soak.html").is_file()

@@ -10,6 +10,7 @@ import yaml
 
 from music_lakehouse.defs.maintenance import runs
 from music_lakehouse.defs.maintenance.runs import forget_events, forget_runs
+from music_lakehouse_tests.dagster_home import open_instance
 from music_lakehouse_tests.postgres import Postgres
 
 HOME = Path(__file__).parents[3] / "dagster.yaml"
@@ -35,7 +36,7 @@ def not_begun() -> None:
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """An instance on disk, configured as the platform's."""
     (tmp_path / "dagster.yaml").write_text(HOME.read_text())
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+    with open_instance(tmp_path) as instance:
         yield instance
 
 
@@ -78,9 +79,10 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.Dagste
     if request.param == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
         url = postgres.new_database().get_secret_value().replace("postgresql:", "postgresql+psycopg2:")
+        del config["event_log_storage"]
         config["storage"] = {"postgres": {"postgres_url": url}}
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(config))
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+    with open_instance(tmp_path) as instance:
         yield instance
 
 

@@ -12,7 +12,8 @@ import psutil
 import pytest
 from dagster._core.launcher import LaunchRunContext
 
-from music_lakehouse.supervisor.run_launcher import IMPORTED_BEFORE, PROCESS_TAG, ForkingRunLauncher
+from music_lakehouse.instance.run_launcher import IMPORTED_BEFORE, PROCESS_TAG, ForkingRunLauncher
+from music_lakehouse_tests.dagster_home import open_instance
 from music_lakehouse_tests.end_to_end.live import PROJECT
 
 pytestmark = pytest.mark.thorough
@@ -82,11 +83,12 @@ def wait_for(reached: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Runs]:
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        yield Runs(instance, tmp_path / "said.json")
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    home = tmp_path_factory.mktemp("dagster")
+    (home / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    with open_instance(home) as instance:
+        yield Runs(instance, home / "said.json")
 
 
 def test_each_run_has_a_process_of_its_own_forked_from_one_that_stays(runs: Runs) -> None:
@@ -129,10 +131,10 @@ def test_a_later_process_of_the_same_number_is_left_alone(runs: Runs) -> None:
     assert not runs.launcher.terminate(run.run_id)
 
 
-def test_runs_end_with_the_instance_that_started_them(runs: Runs) -> None:
+def test_runs_end_with_the_process_of_dagsters_that_started_them(runs: Runs) -> None:
     run_id, process = runs.start(long_job)
 
-    runs.instance.dispose()
+    runs.launcher.dispose()
 
     assert not psutil.pid_exists(process["pid"])
     assert runs.ended(run_id).status in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
@@ -155,6 +157,7 @@ for name in {IMPORTED_BEFORE!r}:
     importlib.import_module(name)
 before = set(sys.modules)
 import music_lakehouse.definitions
+from music_lakehouse_tests.dagster_home import open_instance
 print(*(name for name in set(sys.modules) - before if not name.startswith("music_lakehouse")))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
