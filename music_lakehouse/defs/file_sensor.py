@@ -42,8 +42,7 @@ def build_file_sensor(
     def file_sensor(
         context: dg.SensorEvaluationContext, landing: Landing, lakehouse: LakehouseResource
     ) -> dg.RunRequest | dg.SkipReason:
-        now = time.time()
-        busy = look_at_jobs(context, [job.name], lakehouse.root, now)
+        busy = look_at_jobs(context, [job.name], lakehouse.root)
         if busy:
             return dg.SkipReason(busy)
         waiting = {source.directory: waiting_files(lakehouse.paths, source, landing.path) for source in sources}
@@ -57,7 +56,7 @@ def build_file_sensor(
                 said.append(f"{path} changed")
         described = ", ".join(said)
         ended = ended_runs(context.instance, job.name)
-        decision = decide_run(described, tags, ended, now, what="files", first_layer="bronze")
+        decision = decide_run(described, tags, ended, time.time(), what="files", first_layer="bronze")
         if isinstance(decision, NotDue):
             return dg.SkipReason(decision.reason)
         context.log.info(decision.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ OPEN = [
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
-def look_at_jobs(context: dg.SensorEvaluationContext, jobs: Iterable[str], root: str, now: float) -> str | None:
+def look_at_jobs(context: dg.SensorEvaluationContext, jobs: Iterable[str], root: str) -> str | None:
     """Why no run of the jobs is due while one is in progress, or holds the lake (and doesn't lend it); reports runs
     that were killed as failed. The sensor's cursor has what the last tick saw."""
     runs = [run for job in jobs for run in open_runs(context.instance, job)]
@@ -38,7 +39,7 @@ def look_at_jobs(context: dg.SensorEvaluationContext, jobs: Iterable[str], root:
         [OpenRun(run.run_id, queued=run.status is dg.DagsterRunStatus.QUEUED) for run in runs],
         None if holder is None else LockState(holder.run_id, holder.alive),
         json.loads(context.cursor) if context.cursor else {},
-        now,
+        time.time(),
     )
     context.update_cursor(json.dumps(found.unlocked))
     for run in runs:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pyspark.sql import SparkSession
 
 from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.lakehouse import delta
@@ -61,19 +62,20 @@ EVERYWHERE_IN_AN_INCREMENT = [
 
 
 def lab_after(lab: Lab, first_load: list[Fault], increment: list[Fault]) -> None:
-    """Load under kills, and then an increment under kills, each time with a clean run at the end. Before each run more
-    messages come: tables of a stage are kept side by side, and what a killed run had done by then varies."""
+    """Load under kills, and then an increment under kills, each time with a clean run at the end, which needs no
+    process of its own. Before each run more messages come: tables of a stage are kept side by side, and what a killed
+    run had done by then varies."""
     lab.write_reference()
     lab.send(800, seed=1)
     for number, fault in enumerate(first_load):
         lab.send(100, seed=10 + number)
         kill_at(lab, fault)
-    assert lab.run().success
+    assert lab.run_here().success
     lab.send(300, seed=2)
     for number, fault in enumerate(increment):
         lab.send(100, seed=100 + number)
         kill_at(lab, fault)
-    assert lab.run().success
+    assert lab.run_here().success
     lab.compare()
 
 
@@ -92,13 +94,13 @@ def test_a_table_whose_creation_was_killed_before_its_commit_is_created_again(la
 
 
 @pytest.mark.timeout(1800)
-def test_killed_at_four_points_the_tables_are_those_of_the_oracle(lab: Lab) -> None:
+def test_killed_at_four_points_the_tables_are_those_of_the_oracle(lab: Lab, spark: SparkSession) -> None:
     lab_after(lab, IN_A_FIRST_LOAD, IN_AN_INCREMENT)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(6000)
-def test_killed_at_every_point_the_tables_are_those_of_the_oracle(lab: Lab) -> None:
+def test_killed_at_every_point_the_tables_are_those_of_the_oracle(lab: Lab, spark: SparkSession) -> None:
     lab_after(lab, EVERYWHERE_IN_A_FIRST_LOAD, EVERYWHERE_IN_AN_INCREMENT)
 
 

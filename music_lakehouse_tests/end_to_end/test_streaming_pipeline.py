@@ -100,6 +100,7 @@ def history(seed: int, events: int, dirty: float = 0.0) -> list[Message]:
     return list(simulate(config))
 
 
+@pytest.mark.slow
 def test_a_clean_stream_gives_what_the_oracle_says(platform: Platform, seed: int) -> None:
     print(f"seed {seed}")
     sent = to_kafka(history(seed, 400), platform.settings)

@@ -17,6 +17,11 @@ from music_lakehouse.resources.kafka import KafkaResource
 from music_lakehouse.resources.lakehouse import LakehouseResource
 from music_lakehouse.settings import Settings
 
+# Dagster's daemon looks at a sensor every five seconds, in which a run that ends is waited for, so that the next one
+# begins at once.
+SECONDS_TO_AWAIT_AN_END = 4.0
+SECONDS_BETWEEN_LOOKS = 0.5
+
 
 @dg.sensor(
     job=streaming_pipeline,
@@ -30,19 +35,20 @@ from music_lakehouse.settings import Settings
 def kafka_sensor(
     context: dg.SensorEvaluationContext, kafka: KafkaResource, lakehouse: LakehouseResource
 ) -> dg.RunRequest | dg.SkipReason:
-    now = time.time()
-    busy = look_at_jobs(context, [streaming_pipeline.name, continuous_pipeline.name], lakehouse.root, now)
-    for run in open_runs(context.instance, continuous_pipeline.name):
-        return dg.SkipReason(
-            f"{continuous_pipeline.name} takes messages as they come (run {run.run_id}): no other run is requested"
-        )
-    if busy:
-        return dg.SkipReason(busy)
+    deadline = time.monotonic() + SECONDS_TO_AWAIT_AN_END
+    while busy := look_at_jobs(context, [streaming_pipeline.name, continuous_pipeline.name], lakehouse.root):
+        for run in open_runs(context.instance, continuous_pipeline.name):
+            return dg.SkipReason(
+                f"{continuous_pipeline.name} takes messages as they come (run {run.run_id}): no other run is requested"
+            )
+        if time.monotonic() >= deadline:
+            return dg.SkipReason(busy)
+        time.sleep(SECONDS_BETWEEN_LOOKS)
     try:
         backlogs, missing = find_backlogs(lakehouse.paths, kafka.settings)
     except BROKER_ERRORS as error:
         return dg.SkipReason(str(error))
-    decision = decide(backlogs, missing, ended_runs(context.instance, streaming_pipeline.name), now)
+    decision = decide(backlogs, missing, ended_runs(context.instance, streaming_pipeline.name), time.time())
     if isinstance(decision, NotDue):
         return dg.SkipReason(decision.reason)
     context.log.info(decision.reason)

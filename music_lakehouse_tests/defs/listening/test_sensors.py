@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -19,6 +20,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from music_lakehouse.defs import triggers
 from music_lakehouse.defs.job_runs import ended_runs
+from music_lakehouse.defs.listening import sensors
 from music_lakehouse.defs.listening.backlogs import find_backlogs
 from music_lakehouse.defs.listening.sensors import kafka_observation_sensor, kafka_sensor
 from music_lakehouse.defs.listening.tables import RAW
@@ -120,6 +122,12 @@ def place(broker: EmbeddedBroker, topic_prefix: str, tmp_path: Path) -> Iterator
     )
     with dg.DagsterInstance.ephemeral() as instance:
         yield Place(settings, instance)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run in progress is said at once."""
+    monkeypatch.setattr(sensors, "SECONDS_TO_AWAIT_AN_END", 0.0)
 
 
 @pytest.fixture
@@ -234,6 +242,21 @@ def test_a_run_that_holds_the_lake_is_waited_for(ready: Place) -> None:
         assert skipped(ready.tick()) == f"run {run.run_id} holds the lake"
     finally:
         lock.release()
+
+
+def test_a_run_that_ends_soon_is_followed_by_the_next_in_the_same_tick(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "SECONDS_TO_AWAIT_AN_END", 30.0)
+    ready.send(1)
+    lock = LakeLock(ready.settings.lake_uri)
+    lock.acquire("11111111-0000-4000-8000-000000000000")
+    began = time.monotonic()
+    threading.Timer(2, lock.release).start()
+
+    requested(ready.tick())
+
+    assert 2 <= time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
