@@ -7,33 +7,36 @@ long as it takes to tell them is what an event waits for.
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import sqlalchemy as sa
 from dagster import StringSource
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy.pool import NullPool, QueuePool
 
-# Engines of the databases of runs, of which there is one each.
-MOST_ENGINES = 16
+# Databases of runs, of which there is one each, whose connections are kept.
+MOST_CONNECTIONS = 16
 
 
 class KeptSqliteEventLogStorage(SqliteEventLogStorage):
-    """Dagster's event log in the SQLite files of `home`, its directory: the files that Dagster has by default, written
-    and read in the same way. Engines are kept, and the connection to the database that all runs share.
+    """Dagster's event log in the SQLite files of `home`, its directory: the files that Dagster has by default, with the
+    same in them. Connections are kept.
 
-    Connections to the database of one run are closed each time: SQLite writes into the file itself then, which is what
-    the UI watches to show a run's events as they come.
+    What was told stays whole where a process is killed. Where the machine itself fails, the last events may be lost:
+    SQLite waits for the disk at its checkpoints, not at each event (https://www.sqlite.org/pragma.html#pragma_synchronous).
     """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
+        self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -45,6 +48,17 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> KeptSqliteEventLogStorage:
         return cls(str(Path(config_value["home"]) / "history" / "runs"), inst_data)
+
+    def has_table(self, table_name: str) -> bool:
+        """Asked for with each result of a check; what is there stays."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        super().store_event(event)
+        # Who watches a run watches this file, into which SQLite itself writes now and then only.
+        os.utime(self.path_for_shard(event.run_id))
 
     def dispose(self) -> None:
         super().dispose()
@@ -64,13 +78,17 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
 
     def _engine(self, shard: str) -> sa.Engine:
         if shard not in self._engines:
-            shared = shard == INDEX_SHARD_NAME
-            self._engines[shard] = sa.create_engine(
-                self.conn_string_for_shard(shard),
-                connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
-                **({"poolclass": QueuePool, "pool_size": 1} if shared else {"poolclass": NullPool}),
-            )
+            url = self.conn_string_for_shard(shard)
+            # As many connections as there are transactions at a time, which is one.
+            engine = sa.create_engine(url, pool_size=1, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+            sa.event.listen(engine, "connect", _without_waiting_for_the_disk)
+            self._engines[shard] = engine
         self._engines.move_to_end(shard)
-        if len(self._engines) > MOST_ENGINES:
+        if len(self._engines) > MOST_CONNECTIONS:
             self._engines.popitem(last=False)[1].dispose()
         return self._engines[shard]
+
+
+def _without_waiting_for_the_disk(connection: sqlite3.Connection, record: object) -> None:
+    del record
+    connection.execute("PRAGMA synchronous = NORMAL")

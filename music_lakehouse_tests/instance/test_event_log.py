@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +12,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
-from music_lakehouse.instance.event_log import MOST_ENGINES, KeptSqliteEventLogStorage
+from music_lakehouse.instance.event_log import MOST_CONNECTIONS, KeptSqliteEventLogStorage
 from music_lakehouse_tests.dagster_home import open_instance
 from music_lakehouse_tests.end_to_end.live import PROJECT
 
@@ -59,21 +64,42 @@ def test_dagsters_own_storage_reads_what_is_written_and_the_other_way_round(
             assert last.run_id == theirs
 
 
-def test_engines_are_kept_and_not_more_than_so_many(instance: dg.DagsterInstance) -> None:
-    for _ in range(MOST_ENGINES + 3):
+def test_connections_are_kept_and_not_more_than_so_many(instance: dg.DagsterInstance) -> None:
+    for _ in range(MOST_CONNECTIONS + 3):
         dg.materialize([table], instance=instance)
     engines = storage(instance)._engines
     index = engines["index"]
 
     dg.materialize([table], instance=instance)
 
-    assert len(engines) == MOST_ENGINES
+    assert len(engines) == MOST_CONNECTIONS
     assert engines["index"] is index
 
 
-def test_a_runs_events_are_in_its_file_once_they_are_told(instance: dg.DagsterInstance) -> None:
-    run_id = dg.materialize([table], instance=instance).run_id
-    file = Path(storage(instance).path_for_shard(run_id))
+def test_who_watches_a_run_sees_its_events_as_they_are_told(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    run = instance.create_run_for_job(dg.Definitions(assets=[table]).resolve_implicit_global_asset_job_def())
+    seen: list[str] = []
+    with open_instance(tmp_path) as webserver:
+        webserver.watch_event_logs(run.run_id, None, lambda entry, cursor: seen.append(entry.message))
 
-    assert not file.with_name(f"{file.name}-wal").exists(), "what waits in another file is not seen to come"
-    assert file.stat().st_size > 0
+        instance.report_engine_event("it is on its way", run)
+
+        deadline = time.monotonic() + 30
+        while "it is on its way" not in seen:
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.05)
+
+
+def test_what_a_killed_process_told_is_there(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    run = instance.create_run_for_job(dg.Definitions(assets=[table]).resolve_implicit_global_asset_job_def())
+    program = f"""
+import dagster as dg, os, signal
+instance = dg.DagsterInstance.get()
+instance.report_engine_event("before the end", instance.get_run_by_id({run.run_id!r}))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+
+    assert done.returncode == -signal.SIGKILL
+    assert "before the end" in [entry.message for entry in instance.all_logs(run.run_id)]

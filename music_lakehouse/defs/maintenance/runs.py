@@ -4,7 +4,7 @@ run."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -48,9 +48,9 @@ def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
     instance.delete_run(run_id)
     events = instance.event_log_storage
     if isinstance(events, SqliteEventLogStorage):
-        with suppress(FileNotFoundError):
-            # A file a run, which is empty now and no smaller.
-            Path(events.path_for_shard(run_id)).unlink()
+        # Files of a run's own, which are empty now and no smaller: the database, its log and its index of that.
+        for suffix in ("", "-wal", "-shm"):
+            Path(events.path_for_shard(run_id) + suffix).unlink(missing_ok=True)
 
 
 def forget_events(instance: dg.DagsterInstance, before: datetime) -> int:
