@@ -70,6 +70,11 @@ class RetentionConfig(dg.Config):
     run_retention_days: float = Field(
         default=14, ge=1, description="how long runs are kept that have ended, with their events and logs"
     )
+    most_runs: int = Field(
+        default=2000,
+        ge=1,
+        description="how many runs of a job that succeeded are kept, the newest; those that failed stay",
+    )
     event_retention_days: float = Field(
         default=7, ge=1, description="how long it is kept what assets were told without a run, as in continuous mode"
     )
@@ -82,7 +87,8 @@ class RetentionConfig(dg.Config):
 def remove_old_runs(context: dg.OpExecutionContext, config: RetentionConfig) -> None:
     """Waits for nobody: runs that have ended change no more."""
     now = datetime.now(timezone.utc)
-    runs = forget_runs(context.instance, now - timedelta(days=config.run_retention_days))
+    before = now - timedelta(days=config.run_retention_days)
+    runs = forget_runs(context.instance, before, most=config.most_runs)
     events = forget_events(context.instance, now - timedelta(days=config.event_retention_days))
     context.add_output_metadata({"runs_removed": runs, "events_removed": events})
 

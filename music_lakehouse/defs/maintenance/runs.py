@@ -1,9 +1,10 @@
-"""Dagster's own record, which it keeps for ever: of runs, about a megabyte each, and of what assets were told without a
-run."""
+"""Dagster's own record, which it keeps for ever: of runs, some two megabytes each, and of what assets were told without
+a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from functools import partial
@@ -20,22 +21,36 @@ from music_lakehouse.defs.job_runs import ENDED
 
 # Of SQLite one process writes at a time.
 EVENTS_AT_ONCE = 1000
+RUNS_AT_ONCE = 1000
 
 Connect = Callable[[], AbstractContextManager[sa.Connection]]
 
 
-def forget_runs(instance: dg.DagsterInstance, before: datetime) -> int:
-    """Remove the runs that ended before the moment, with their events and what they printed; return how many.
+def forget_runs(instance: dg.DagsterInstance, before: datetime, *, most: int) -> int:
+    """Remove the runs that ended before the moment, and of each job those that succeeded but for the newest `most`,
+    with their events and what they printed; return how many.
 
     Runs stay to which the last materialization of an asset belongs: what the asset's page shows is theirs. May be
     killed and repeated.
     """
     shown = _last_runs_of_assets(instance)
     ended = instance.get_run_ids(dg.RunsFilter(statuses=ENDED, updated_before=before))
-    forgotten = [run_id for run_id in ended if run_id not in shown]
+    forgotten = {*ended, *_succeeded_but_for_the_newest(instance, most)} - shown
     for run_id in forgotten:
         _forget(instance, run_id)
     return len(forgotten)
+
+
+def _succeeded_but_for_the_newest(instance: dg.DagsterInstance, most: int) -> Iterator[str]:
+    succeeded = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS])
+    newer: Counter[str] = Counter()
+    cursor = None
+    while page := instance.get_runs(succeeded, cursor=cursor, limit=RUNS_AT_ONCE):
+        for run in page:
+            if newer[run.job_name] >= most:
+                yield run.run_id
+            newer[run.job_name] += 1
+        cursor = page[-1].run_id
 
 
 def _last_runs_of_assets(instance: dg.DagsterInstance) -> set[str]:

@@ -14,6 +14,7 @@ from music_lakehouse_tests.dagster_home import open_instance
 from music_lakehouse_tests.postgres import Postgres
 
 HOME = Path(__file__).parents[3] / "dagster.yaml"
+MOST = 1000
 
 
 @dg.asset
@@ -58,7 +59,7 @@ def test_old_runs_go_with_all_that_is_theirs_and_those_that_assets_show_stay(
     recent = run(instance, often)
     stayed = ids(instance) - set(gone)
 
-    assert forget_runs(instance, now) == len(gone)
+    assert forget_runs(instance, now, most=MOST) == len(gone)
 
     assert ids(instance) == stayed
     assert {shown, recent} <= stayed
@@ -69,7 +70,24 @@ def test_old_runs_go_with_all_that_is_theirs_and_those_that_assets_show_stay(
     materialization = instance.get_latest_materialization_event(dg.AssetKey("seldom"))
     assert materialization is not None
     assert materialization.run_id == shown
-    assert forget_runs(instance, now) == 0
+    assert forget_runs(instance, now, most=MOST) == 0
+
+
+@pytest.mark.parametrize("page", [2, 1000])
+def test_of_each_job_so_many_runs_stay_that_succeeded_and_all_that_failed(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(runs, "RUNS_AT_ONCE", page)
+    failed = instance.create_run_for_job(not_begun)
+    instance.report_run_failed(failed)
+    of_assets = [run(instance, often) for _ in range(5)]
+    done = [not_begun.execute_in_process(instance=instance).run_id for _ in range(3)]
+    long_ago = datetime(2024, 1, 1, tzinfo=timezone.utc)
+
+    assert forget_runs(instance, long_ago, most=2) == 4
+
+    assert ids(instance) == {failed.run_id, *of_assets[-2:], *done[-2:]}
+    assert forget_runs(instance, long_ago, most=2) == 0
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
