@@ -9,6 +9,7 @@ Where the command ends by itself, what it left in its group is killed, and the k
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
@@ -18,15 +19,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 SECONDS_BETWEEN_LOOKS = 0.1
+# Of <linux/prctl.h>: https://man7.org/linux/man-pages/man2/pr_set_pdeathsig.2const.html
+_PR_SET_PDEATHSIG = 1
 
 
 def main(stop_signal: int, stop_seconds: float, command: Sequence[str]) -> int:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Whoever asked says when: also where these are sent to everything of a terminal.
         signal.signal(ignored, signal.SIG_IGN)
-    child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_without_ignored_signals
-    )
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_as_a_child)
     try:
         while child.poll() is None:
             readable, _, _ = select.select([sys.stdin], [], [], SECONDS_BETWEEN_LOOKS)
@@ -41,7 +42,10 @@ def main(stop_signal: int, stop_seconds: float, command: Sequence[str]) -> int:
     return child.wait()
 
 
-def _without_ignored_signals() -> None:
+def _as_a_child() -> None:
+    if sys.platform == "linux":
+        # Where the keeper itself is killed, nobody could end the command: then it is killed with it.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_DFL)
 

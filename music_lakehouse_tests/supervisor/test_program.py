@@ -115,6 +115,23 @@ def test_a_program_ends_with_the_process_that_started_it_even_if_that_is_killed(
     eventually(lambda: gone(started), f"{started} should be gone")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+def test_a_program_whose_keeper_is_killed_ends_too_and_can_be_started_again(tmp_path: Path) -> None:
+    program = parent(tmp_path)
+    keeper = program.launch()
+    eventually((tmp_path / "processes").exists, "it starts")
+    command, child = processes(tmp_path)
+
+    keeper.kill()
+
+    eventually(lambda: gone([command]), f"{command} should be gone")
+    child.kill()
+    assert not program.is_well()
+    (tmp_path / "processes").unlink()
+    program.start()
+    program.stop()
+
+
 def test_a_program_that_ends_while_it_starts_or_never_answers_is_said_with_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     ends = Program("Short", [sys.executable, "-c", "raise SystemExit(3)"], log=log, answers=lambda: False)
