@@ -65,7 +65,6 @@ def place(broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory, seed
             yield Place(settings, sent, dagster, webhook)
 
 
-@pytest.mark.slow
 def test_the_sensor_runs_the_pipeline_for_new_messages_and_the_run_says_what_it_did(place: Place) -> None:
     run = place.next_run()
     assert run["status"] == "SUCCESS", run
@@ -135,6 +134,7 @@ def test_dg_check_defs_finds_nothing_wrong(tmp_path: Path, broker: EmbeddedBroke
     assert "All definitions loaded successfully" in output
 
 
+@pytest.mark.slow
 def test_dagster_job_execute_makes_every_table_also_of_empty_topics(tmp_path: Path, broker: EmbeddedBroker) -> None:
     settings = new_settings(tmp_path, broker)
     env = environment(settings, tmp_path / "dagster")

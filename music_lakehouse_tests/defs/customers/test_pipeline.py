@@ -104,7 +104,7 @@ def test_increments_make_the_tables_of_one_batch_and_keep_the_numbers_of_version
     lake: Lake, tmp_path: Path, seed: int
 ) -> None:
     simulated, landing = tmp_path / "simulated", tmp_path / "landing"
-    land_customers(simulated, CustomersConfig(scale=0.001, chunks=5, seed=seed, start=START, dirty=0.05))
+    land_customers(simulated, CustomersConfig(scale=0.001, chunks=3, seed=seed, start=START, dirty=0.05))
     files = landed_below(simulated)
     known: list[Row] = []
     for first in range(0, len(files), 5):
