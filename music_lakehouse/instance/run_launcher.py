@@ -19,8 +19,9 @@ from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.context import ForkServerProcess
 
+import dagster as dg
 import psutil
-from dagster._core.launcher import DefaultRunLauncher, LaunchRunContext
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClassData
 from dagster._utils import get_run_crash_explanation
@@ -61,8 +62,9 @@ class ForkingRunLauncher(DefaultRunLauncher):
     """Starts the runs of code that this Python runs, each in a process of its own, and those of other code locations as
     Dagster does by default.
 
-    A run whose process dies is reported failed at once; one that is terminated is interrupted, as by Ctrl-C. Runs are
-    ended with Dagster's daemon, which starts them; where the daemon is killed, they go on to their end.
+    A run whose process dies is reported failed at once, or by the next daemon where the one that started it is gone;
+    one that is terminated is interrupted, as by Ctrl-C. Runs are ended with Dagster's daemon, which starts them; where
+    the daemon is killed, they go on to their end.
     """
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
@@ -95,8 +97,23 @@ class ForkingRunLauncher(DefaultRunLauncher):
         if PROCESS_TAG not in run.tags:
             return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]
         self._instance.report_run_canceling(run)
-        process = Process(**json.loads(run.tags[PROCESS_TAG]))
+        process = _process_of(run)
         return process.alive and _interrupt(process.pid)
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        return True
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """What Dagster's daemon asks, now and then, of each run that it takes for started, also of those that another
+        daemon started before it. Of runs that were started in another way it is not known, and they count as running.
+        """
+        if PROCESS_TAG not in run.tags or _process_of(run).alive:
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        now = self._instance.get_run_by_id(run.run_id)
+        if now is None or now.is_finished:
+            return CheckRunHealthResult(WorkerStatus.SUCCESS)
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"The process of run {run.run_id} is gone: it was killed.")
 
     def dispose(self) -> None:
         """End the runs that this process started, and wait for them."""
@@ -119,6 +136,10 @@ class ForkingRunLauncher(DefaultRunLauncher):
         told = get_run_crash_explanation(f"The process of run {run_id}", process.exitcode)
         self._instance.report_engine_event(told, run, cls=type(self))
         self._instance.report_run_failed(run)
+
+
+def _process_of(run: dg.DagsterRun) -> Process:
+    return Process(**json.loads(run.tags[PROCESS_TAG]))
 
 
 def _execute(arguments: Sequence[str]) -> None:

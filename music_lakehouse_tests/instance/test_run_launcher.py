@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
-from dagster._core.launcher import LaunchRunContext
+from dagster._core.launcher import LaunchRunContext, WorkerStatus
 
 from music_lakehouse.instance.run_launcher import IMPORTED_BEFORE, PROCESS_TAG, ForkingRunLauncher
 from music_lakehouse_tests.dagster_home import open_instance
@@ -66,14 +66,14 @@ class Runs:
         wait_for(self._said.exists)
         return run.run_id, json.loads(self._said.read_text())
 
-    def ended(self, run_id: str) -> dg.DagsterRun:
-        def run() -> dg.DagsterRun:
-            found = self.instance.get_run_by_id(run_id)
-            assert found is not None
-            return found
+    def run(self, run_id: str) -> dg.DagsterRun:
+        found = self.instance.get_run_by_id(run_id)
+        assert found is not None
+        return found
 
-        wait_for(lambda: run().is_finished)
-        return run()
+    def ended(self, run_id: str) -> dg.DagsterRun:
+        wait_for(lambda: self.run(run_id).is_finished)
+        return self.run(run_id)
 
 
 def wait_for(reached: Callable[[], bool]) -> None:
@@ -112,6 +112,25 @@ def test_a_run_whose_process_is_killed_has_failed_and_says_so(runs: Runs) -> Non
     assert runs.ended(run_id).status is dg.DagsterRunStatus.FAILURE
     told = [entry.user_message or entry.message for entry in runs.instance.all_logs(run_id)]
     assert any("was terminated by signal 9 (SIGKILL)" in text for text in told), told
+
+
+def test_dagsters_next_daemon_sees_which_runs_have_a_process(runs: Runs) -> None:
+    run_id, process = runs.start(long_job)
+    with dg.DagsterInstance.from_ref(runs.instance.get_ref()) as daemon:
+
+        def health(run: dg.DagsterRun) -> WorkerStatus:
+            return daemon.run_launcher.check_run_worker_health(run).status
+
+        run = runs.run(run_id)
+        assert health(run) is WorkerStatus.RUNNING
+        os.kill(process["pid"], signal.SIGKILL)
+        runs.ended(run_id)
+        assert health(run) is WorkerStatus.SUCCESS, "that it failed is known"
+
+        forgotten = runs.create(long_job)
+        daemon.add_run_tags(forgotten.run_id, {PROCESS_TAG: run.tags[PROCESS_TAG]})
+        assert health(runs.run(forgotten.run_id)) is WorkerStatus.FAILED
+        assert health(runs.create(long_job)) is WorkerStatus.RUNNING, "as one that a command started"
 
 
 def test_a_run_is_terminated_from_another_process_of_dagsters(runs: Runs) -> None:
