@@ -7,7 +7,7 @@ are harmless, because steps take only keys from changes and read the present sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -156,6 +156,26 @@ class Change:
             return self.touched
         return self.found_inserted if self.append_only else self.here.drop_columns([CHANGE_TYPE])
 
+    def in_pieces(self, most: int) -> Iterator[Change]:
+        """The same, some commits at a time: of no more than `most` rows together, or one commit that has more. In one
+        piece where it is full, or where the log doesn't say how many rows there are."""
+        if self.since is None or self.count is None:
+            yield self
+            return
+        since, taken, rows = self.since, list[Mapping[str, Any]](), 0
+        for commit in sorted(self.commits, key=_version):
+            count = delta.rows_of(commit) or 0
+            if taken and rows + count > most:
+                yield self._of(since, taken)
+                since, taken, rows = _version(taken[-1]), [], 0
+            taken.append(commit)
+            rows += count
+        yield self._of(since, taken)
+
+    def _of(self, since: int, commits: Sequence[Mapping[str, Any]]) -> Change:
+        state = replace(self.state, version=_version(commits[-1]))
+        return replace(self, state=state, since=since, commits=tuple(commits), few=_are_few(commits))
+
     def inserted_as(self, name: str, transform: Callable[[DataFrame], DataFrame], *, many: bool = False) -> DataFrame:
         """What the transform, which the name stands for, makes of `inserted`; where few rows are expected, and else if
         `many` says so, once for all that asks in a run."""
@@ -187,6 +207,17 @@ class Changes:
         """Whether of these sources rows were only added: nothing that a step knew of them is gone."""
         found = filter(None, map(self.get, sources))
         return all(change.full or change.append_only for change in found)
+
+    def in_pieces(self, most: int) -> Iterator[Changes]:
+        """The changes of a step with one source, some commits at a time (see `Change.in_pieces`): where each piece is
+        recorded once it is done, a kill costs no more than one. In one piece where the step was told to take anything
+        again."""
+        if len(self.by_source) != 1 or self.anew or self.again:
+            yield self
+            return
+        [change] = self.by_source.values()
+        for piece in change.in_pieces(most):
+            yield replace(self, by_source={change.source: piece})
 
     @property
     def full(self) -> bool:
@@ -233,6 +264,10 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
     found = {source: replace(change, few=few) for source, change in found.items()}
     recorded = {source: state for source, state in positions.items() if source[:1] != _ANEW}
     return Changes(step, found, anew, () if anew else again, recorded)
+
+
+def _version(commit: Mapping[str, Any]) -> int:
+    return int(commit["version"])
 
 
 def _are_few(commits: Sequence[Mapping[str, Any]]) -> bool:

@@ -11,6 +11,7 @@ from music_lakehouse.lakehouse import changes
 from music_lakehouse.lakehouse.changes import (
     Change,
     Changes,
+    begin_anew,
     find_changes,
     forget_positions,
     read_positions,
@@ -95,6 +96,32 @@ def test_changes_are_fetched_where_they_are_few_and_short(lake: Lake, monkeypatc
     with monkeypatch.context() as patched:
         patched.setattr("music_lakehouse.lakehouse.changes.MOST_BYTES_FETCHED", 1_000)
         assert not fetched(), "two files of some 1.5 kB"
+
+
+def test_changes_are_taken_in_pieces_of_whole_commits_and_each_is_recorded(lake: Lake) -> None:
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0)), ITEMS)
+    lake.spark.sql(f"ALTER TABLE delta.`{lake.path(ITEMS)}` SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')")
+    [whole] = seen(lake).in_pieces(1)
+    assert whole.full
+    record_positions(lake, whole)
+    for new in ([2], [3], [4, 5, 6], [7]):
+        lake.append(items(lake.spark, *((number, "a", MONDAY, 1.0) for number in new)), ITEMS)
+
+    def ids(changes: Changes) -> list[str]:
+        return sorted(str(row[0]) for row in rows(changes.get(ITEMS)))
+
+    pieces = list(seen(lake).in_pieces(2))
+    assert [ids(piece) for piece in pieces] == [["2", "3"], ["4", "5", "6"], ["7"]]
+    assert [ids(piece) for piece in seen(lake).in_pieces(100)] == [list("234567")]
+    for piece in pieces:
+        assert ids(seen(lake))[0] == ids(piece)[0], "what is not recorded is seen again"
+        record_positions(lake, piece)
+    assert not seen(lake)
+
+    lake.append(items(lake.spark, (8, "a", MONDAY, 1.0)), ITEMS)
+    lake.append(items(lake.spark, (9, "a", MONDAY, 1.0)), ITEMS)
+    begin_anew(lake, STEP)
+    assert [piece.anew for piece in seen(lake).in_pieces(1)] == [True]
 
 
 def test_a_table_made_anew_is_seen_whole(lake: Lake) -> None:

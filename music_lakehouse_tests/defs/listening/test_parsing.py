@@ -13,7 +13,7 @@ from music_lakehouse.defs.listening.tables import BRONZE, EVENT_FIELDS, QUARANTI
 from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.lakehouse.changes import begin_anew
 from music_lakehouse.lakehouse.delta import TableState
-from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.lake import Lake, Rows
 from music_lakehouse_tests.defs.listening.transforms.test_events import CASES, sent
 from music_lakehouse_tests.oracle.lake import read_table
 
@@ -91,6 +91,30 @@ def test_every_raw_row_is_in_bronze_or_in_quarantine_once(lake: Lake) -> None:
     arrive(lake, [GOOD], topic_id="another id")
     assert parse(lake, max_bytes="1b").rows == 7
     assert offsets(lake) == ([0, 0, 2, 4, 6, 8], [1, 3, 5, 7, 9])
+
+
+def test_on_a_server_a_run_that_dies_has_done_the_pieces_before(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lake, "is_remote", True)
+    monkeypatch.setattr(parsing, "MOST_MESSAGES_A_PIECE", 2)
+    arrive(lake, [GOOD])
+    parse(lake)
+    for first in (1, 3, 5):
+        arrive(lake, [GOOD, REFUSED], first_offset=first)
+    write = parsing._write_batch
+    left = iter([write])
+
+    def dies(lake: Lake, topic: str, batch: Rows) -> dict[str, int]:
+        return next(left)(lake, topic, batch)
+
+    monkeypatch.setattr(parsing, "_write_batch", dies)
+    with pytest.raises(StopIteration):
+        parse(lake)
+    assert offsets(lake) == ([0, 1], [2])
+
+    monkeypatch.setattr(parsing, "_write_batch", write)
+    assert parse(lake).rows == 4
+    assert offsets(lake) == ([0, 1, 3, 5], [2, 4, 6])
+    assert parse(lake).rows == 0
 
 
 @pytest.mark.slow
