@@ -6,6 +6,7 @@ import re
 from importlib.metadata import requires, version
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -13,7 +14,6 @@ from packaging.utils import canonicalize_name
 from pydantic import SecretStr
 
 from music_lakehouse.settings import Settings
-from music_lakehouse_tests.dagster_home import open_instance
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -67,7 +67,7 @@ def test_the_example_lists_every_setting_and_what_compose_takes_with_their_defau
 def test_dagster_takes_the_instance_configuration(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
 
-    with open_instance(tmp_path) as instance:
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.run_monitoring_enabled
         assert not instance.telemetry_enabled
         assert instance.global_op_concurrency_default_limit == 1

@@ -17,7 +17,6 @@ from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
-from dagster import StringSource
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
@@ -27,27 +26,34 @@ MOST_CONNECTIONS = 16
 
 
 class KeptSqliteEventLogStorage(SqliteEventLogStorage):
-    """Dagster's event log in the SQLite files of `home`, its directory: the files that Dagster has by default, with the
-    same in them. Connections are kept.
+    """Dagster's event log in SQLite files below the instance's directory: the files that Dagster has by default, with
+    the same in them. Connections are kept.
 
     What was told stays whole where a process is killed. Where the machine itself fails, the last events may be lost:
-    SQLite waits for the disk at its checkpoints, not at each event (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    SQLite waits for the disk at its checkpoints, not at each event
+    (https://www.sqlite.org/pragma.html#pragma_synchronous).
     """
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
+        self._inst_data = inst_data
         self._engines: OrderedDict[str, sa.Engine] = OrderedDict()
         self._tables: set[str] = set()
-        super().__init__(base_dir, inst_data)
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        return {"home": StringSource}
+        return {}
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> KeptSqliteEventLogStorage:
-        return cls(str(Path(config_value["home"]) / "history" / "runs"), inst_data)
+        del config_value
+        return cls(inst_data)
+
+    def register_instance(self, instance: dg.DagsterInstance) -> None:
+        """Before it, it is not known where the files are: the instance may be a temporary one."""
+        super().__init__(str(Path(instance.root_directory) / "history" / "runs"), self._inst_data)
+        super().register_instance(instance)
 
     def has_table(self, table_name: str) -> bool:
         """Asked for with each result of a check; what is there stays."""

@@ -15,7 +15,6 @@ from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.settings import TOPICS
 from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse_tests.cli.place import Place
-from music_lakehouse_tests.dagster_home import open_instance
 from music_lakehouse_tests.oracle.compare import assert_lake_equals_oracle
 from music_lakehouse_tests.oracle.lake import read_table
 from music_lakehouse_tests.oracle.messages import Message, messages_from_kafka
@@ -46,7 +45,7 @@ def sent(place: Place) -> list[Message]:
 
 def told(place: Place, table: Table) -> dg.AssetMaterialization:
     """What Dagster knows of the table's last change."""
-    with open_instance(place.directory / "data" / "dagster") as instance:
+    with dg.DagsterInstance.from_config(str(place.directory / "data" / "dagster")) as instance:
         event = instance.get_latest_materialization_event(asset_key(table))
     assert event is not None
     assert event.asset_materialization is not None

@@ -19,7 +19,6 @@ from music_lakehouse.settings import TOPICS
 from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse_tests.cli.conftest import Ran
 from music_lakehouse_tests.cli.place import Place
-from music_lakehouse_tests.dagster_home import open_instance
 
 # A run of the pipeline in a new process, on a machine that is busy.
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.thorough]
@@ -49,7 +48,7 @@ def test_a_run_shows_a_line_a_table_and_is_in_dagsters_instance(ran_once: tuple[
     assert line[1:5] == [f"{raw.count():,}", "rows", f"{raw.count():,}", "inserted"]
     home = place.directory / "data" / "dagster"
     assert (home / "dagster.yaml").resolve() == CONFIGURATION
-    with open_instance(home) as instance:
+    with dg.DagsterInstance.from_config(str(home)) as instance:
         [run] = instance.get_runs()
     assert (run.job_name, run.status) == ("streaming_pipeline", dg.DagsterRunStatus.SUCCESS)
     assert run.run_id in ran.out
@@ -138,7 +137,7 @@ def test_a_run_that_is_interrupted_stops_spark_and_gives_the_lake_back(
     assert "Traceback" not in err
     assert current_holder(str(place.lake)) is None
     assert not psutil.wait_procs(children, timeout=20)[1]
-    with open_instance(tmp_path / "data" / "dagster") as instance:
+    with dg.DagsterInstance.from_config(str(tmp_path / "data" / "dagster")) as instance:
         [run] = instance.get_runs()
     assert run.status == dg.DagsterRunStatus.CANCELED
 
@@ -170,7 +169,7 @@ def test_without_a_database_the_catalogues_jobs_say_in_one_line_how_to_make_one(
     assert ran.code == 1
     assert f"there is no catalogue database {tmp_path}/data/catalogue.db" in ran.error
     assert "`music-lakehouse simulate catalogue` makes one" in ran.error
-    with open_instance(tmp_path / "data" / "dagster") as instance:
+    with dg.DagsterInstance.from_config(str(tmp_path / "data" / "dagster")) as instance:
         [run] = instance.get_runs()
     option = options[0].removeprefix("--").replace("-", "_")
     assert f"'config': {{'{option}': True}}" in str(run.run_config)

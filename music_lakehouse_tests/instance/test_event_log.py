@@ -13,7 +13,6 @@ import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from music_lakehouse.instance.event_log import MOST_CONNECTIONS, KeptSqliteEventLogStorage
-from music_lakehouse_tests.dagster_home import open_instance
 from music_lakehouse_tests.end_to_end.live import PROJECT
 
 pytestmark = pytest.mark.thorough
@@ -27,7 +26,7 @@ def table() -> dg.MaterializeResult:
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
-    with open_instance(tmp_path) as instance:
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         yield instance
 
 
@@ -48,7 +47,7 @@ def test_dagsters_own_storage_reads_what_is_written_and_the_other_way_round(
     other_home = tmp_path / "dagsters"
     other_home.mkdir()
     (other_home / "history").symlink_to(tmp_path / "history")
-    with open_instance(other_home) as dagsters:
+    with dg.DagsterInstance.from_config(str(other_home)) as dagsters:
         assert type(dagsters.event_log_storage) is SqliteEventLogStorage
         theirs = dg.materialize([table], instance=dagsters).run_id
         seen = told(dagsters, ours)
@@ -79,7 +78,7 @@ def test_connections_are_kept_and_not_more_than_so_many(instance: dg.DagsterInst
 def test_who_watches_a_run_sees_its_events_as_they_are_told(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     run = instance.create_run_for_job(dg.Definitions(assets=[table]).resolve_implicit_global_asset_job_def())
     seen: list[str] = []
-    with open_instance(tmp_path) as webserver:
+    with dg.DagsterInstance.from_config(str(tmp_path)) as webserver:
         webserver.watch_event_logs(run.run_id, None, lambda entry, cursor: seen.append(entry.message))
 
         instance.report_engine_event("it is on its way", run)

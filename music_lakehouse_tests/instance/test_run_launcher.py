@@ -13,7 +13,6 @@ import pytest
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
 
 from music_lakehouse.instance.run_launcher import IMPORTED_BEFORE, PROCESS_TAG, ForkingRunLauncher
-from music_lakehouse_tests.dagster_home import open_instance
 from music_lakehouse_tests.end_to_end.live import PROJECT
 
 pytestmark = pytest.mark.thorough
@@ -87,7 +86,7 @@ def wait_for(reached: Callable[[], bool]) -> None:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     home = tmp_path_factory.mktemp("dagster")
     (home / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
-    with open_instance(home) as instance:
+    with dg.DagsterInstance.from_config(str(home)) as instance:
         yield Runs(instance, home / "said.json")
 
 
@@ -176,7 +175,6 @@ for name in {IMPORTED_BEFORE!r}:
     importlib.import_module(name)
 before = set(sys.modules)
 import music_lakehouse.definitions
-from music_lakehouse_tests.dagster_home import open_instance
 print(*(name for name in set(sys.modules) - before if not name.startswith("music_lakehouse")))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import dagster as dg
 import psutil
 
 from music_lakehouse.cli.parts import ended_by_ctrl_c
@@ -25,7 +26,6 @@ from music_lakehouse.lakehouse.locks import current_holder, lock_file
 from music_lakehouse.simulator.broker import free_port
 from music_lakehouse.simulator.reference import write_reference
 from music_lakehouse.supervisor.supervisor import Supervisor
-from music_lakehouse_tests.dagster_home import open_instance
 from music_lakehouse_tests.end_to_end.running import Up
 from music_lakehouse_tests.on_the_way import on_the_way
 from music_lakehouse_tests.oracle.compare import assert_lake_equals_oracle
@@ -81,7 +81,7 @@ def soak(given: argparse.Namespace, root: Path, disk: Disk | None) -> Record:
         seen.update(up.children)
     finally:
         up.stop()
-    with open_instance(up.home) as instance:
+    with dg.DagsterInstance.from_config(str(up.home)) as instance:
         runs = runs_of(instance)
     left = [f"process {process.pid}" for process in psutil.wait_procs(seen, timeout=DEAD_WITHIN_SECONDS)[1]]
     left += [f"port {port}" for port in up.listening()]
@@ -152,7 +152,7 @@ def _drain(up: Up) -> float | None:
 
 def _failing(up: Up) -> list[str]:
     """Checks and rules that stop what is downstream; those that warn of dirty data are to be expected."""
-    with open_instance(up.home) as instance:
+    with dg.DagsterInstance.from_config(str(up.home)) as instance:
         return [check for check in Looker(up.settings, instance).look().failing if check.endswith(STOPPING)]
 
 

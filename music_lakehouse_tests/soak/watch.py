@@ -16,11 +16,11 @@ from pathlib import Path
 from shutil import which
 from types import TracebackType
 
+import dagster as dg
 import psutil
 
 from music_lakehouse.cli.standing import Looker
 from music_lakehouse.lakehouse.inventory import figures, find_tables
-from music_lakehouse_tests.dagster_home import open_instance
 from music_lakehouse_tests.end_to_end.running import Up
 from music_lakehouse_tests.soak.processes import SPARK, look
 
@@ -90,7 +90,7 @@ class Watch:
 
     def _look_on(self) -> None:
         due_files = due_heap = 0.0
-        with open_instance(self._up.home) as instance, self._file.open("a") as out:
+        with dg.DagsterInstance.from_config(str(self._up.home)) as instance, self._file.open("a") as out:
             looker = Looker(self._up.settings, instance)
             while not self._done.wait(SECONDS_BETWEEN_LOOKS):
                 now = time.monotonic()

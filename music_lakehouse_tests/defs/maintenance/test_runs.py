@@ -10,7 +10,6 @@ import yaml
 
 from music_lakehouse.defs.maintenance import runs
 from music_lakehouse.defs.maintenance.runs import forget_events, forget_runs
-from music_lakehouse_tests.dagster_home import open_instance
 from music_lakehouse_tests.postgres import Postgres
 
 HOME = Path(__file__).parents[3] / "dagster.yaml"
@@ -37,7 +36,7 @@ def not_begun() -> None:
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """An instance on disk, configured as the platform's."""
     (tmp_path / "dagster.yaml").write_text(HOME.read_text())
-    with open_instance(tmp_path) as instance:
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         yield instance
 
 
@@ -100,7 +99,7 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.Dagste
         del config["event_log_storage"]
         config["storage"] = {"postgres": {"postgres_url": url}}
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(config))
-    with open_instance(tmp_path) as instance:
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         yield instance
 
 
