@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -32,6 +33,14 @@ ALL_RAW = tuple(table.full_name for table in RAW.values())
 @pytest.fixture(autouse=True)
 def _soon_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "FIRST_RETRY_SECONDS", 0.1)
+
+
+def busiest(lab: Lab, event: str, before: Mapping[int, int] | None = None) -> int:
+    """The partition that got most messages, since it ended `before` there. A producer sends what it has gathered within
+    some milliseconds to one partition, so that another may get none."""
+    known = before or {}
+    ends = lab.topic(event).end_offsets
+    return max(ends, key=lambda partition: ends[partition] - known.get(partition, 0))
 
 
 def add_partition(lab: Lab, event: str, partitions: int) -> None:
@@ -68,9 +77,10 @@ def test_what_was_never_read_stops_the_run_until_its_loss_is_accepted(lab: Lab, 
     seen = lab.messages()
     lab.send(500, seed=2)
     # The partition's last message stays, so that there is something behind the gap.
-    expired = {p: end - 1 for p, end in lab.topic(LISTENS).end_offsets.items() if p == 0}
     read = {event: read_up_to(lab.lake, RAW[event], lab.topic(event)) for event in RAW}
-    lab.expire(LISTENS, expired)
+    partition = busiest(lab, LISTENS, read[LISTENS])
+    expired = lab.topic(LISTENS).end_offsets[partition] - 1
+    lab.expire(LISTENS, {partition: expired})
     old_ids = {event: lab.topic(event).topic_id for event in (AUTH, PAGE_VIEWS)}
     for event in old_ids:
         lab.delete_topic(event)
@@ -84,11 +94,13 @@ def test_what_was_never_read_stops_the_run_until_its_loss_is_accepted(lab: Lab, 
     assert not stopped.success
     assert stopped.retries == [], "a loss does not pass by itself"
     (text,) = stopped.errors
-    gap = f"partition 0: offsets {read[LISTENS][0]} to {expired[0]} of topic id {lab.topic(LISTENS).topic_id}"
+    lost = f"offsets {read[LISTENS][partition]} to {expired}"
+    gap = f"partition {partition}: {lost} of topic id {lab.topic(LISTENS).topic_id}"
     assert f"topic {lab.settings.topics[LISTENS]} are gone" in text
     assert gap in text
     for event, topic_id in old_ids.items():
-        assert f"partition 0: offsets {read[event][0]} to unknown of topic id {topic_id}" in text
+        fullest = max(read[event], key=read[event].__getitem__)
+        assert f"partition {fullest}: offsets {read[event][fullest]} to unknown of topic id {topic_id}" in text
         assert f"music-lakehouse accept-loss {lab.settings.topics[event]}" in text
         assert lab.lake.rows(RAW[event]) == rows[event]
     assert lab.lake.rows(RAW[LISTENS]) == rows[LISTENS]
@@ -118,14 +130,16 @@ def test_a_gap_that_grows_after_it_was_accepted_stops_the_run_again(lab: Lab, sp
     lab.send(60, seed=1)
     table = RAW[PAGE_VIEWS]
     lab.run_here(table.full_name)
-    first = lab.topic(PAGE_VIEWS).end_offsets[0]
+    before = lab.topic(PAGE_VIEWS).end_offsets
     lab.send(200, seed=2)
-    lab.expire(PAGE_VIEWS, {0: first + 10})
+    partition = busiest(lab, PAGE_VIEWS, before)
+    first = before[partition]
+    lab.expire(PAGE_VIEWS, {partition: first + 10})
     assert [
         (loss["from_offset"], loss["to_offset"]) for loss in accept_losses(lab.lake, table, lab.topic(PAGE_VIEWS))
     ] == [(first, first + 10)]
 
-    lab.expire(PAGE_VIEWS, {0: first + 15})
+    lab.expire(PAGE_VIEWS, {partition: first + 15})
 
     (grown,) = find_losses(lab.lake, table, lab.topic(PAGE_VIEWS))
     assert (grown["from_offset"], grown["to_offset"]) == (first + 10, first + 15)
@@ -140,14 +154,14 @@ def test_a_topic_made_anew_is_noticed_also_where_the_positions_are_gone(lab: Lab
     lab.send(60, seed=1)
     table = RAW[PAGE_VIEWS]
     lab.run_here(table.full_name)
-    old = lab.topic(PAGE_VIEWS)
+    old, partition = lab.topic(PAGE_VIEWS), busiest(lab, PAGE_VIEWS)
     lab.forget(KAFKA_POSITIONS.full_name)
     lab.delete_topic(PAGE_VIEWS)
     lab.create_topics()
 
     result = lab.run_here(table.full_name)
 
-    assert f"offsets {old.end_offsets[0]} to unknown of topic id {old.topic_id}" in result.errors[0]
+    assert f"offsets {old.end_offsets[partition]} to unknown of topic id {old.topic_id}" in result.errors[0]
 
 
 def test_messages_that_expire_while_they_are_read_are_named(
@@ -155,10 +169,11 @@ def test_messages_that_expire_while_they_are_read_are_named(
 ) -> None:
     lab.create_topics()
     lab.send(200, seed=1)
-    table, end = RAW[PAGE_VIEWS], lab.topic(PAGE_VIEWS).end_offsets[0]
+    table, partition = RAW[PAGE_VIEWS], busiest(lab, PAGE_VIEWS)
+    end = lab.topic(PAGE_VIEWS).end_offsets[partition]
 
     def expire_then_read(*args: Any) -> StreamReport:
-        lab.expire(PAGE_VIEWS, {0: end - 1})
+        lab.expire(PAGE_VIEWS, {partition: end - 1})
         return drain(*args)
 
     monkeypatch.setattr("music_lakehouse.lakehouse.kafka_ingest.drain", expire_then_read)
@@ -166,7 +181,7 @@ def test_messages_that_expire_while_they_are_read_are_named(
     monkeypatch.undo()
 
     assert len(result.errors) == 1
-    assert f"partition 0: offsets 0 to {end - 1}" in result.errors[0]
+    assert f"partition {partition}: offsets 0 to {end - 1}" in result.errors[0]
     accept_losses(lab.lake, table, lab.topic(PAGE_VIEWS))
     assert lab.run_here(table.full_name).success
     assert lab.rows(table.full_name) == sum(end - first for first, end in lab.topic(PAGE_VIEWS).offsets.values())
