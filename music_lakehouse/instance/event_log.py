@@ -1,8 +1,8 @@
 """Dagster's event log in SQLite, without getting ready anew for each statement.
 
 Dagster's own makes an engine of SQLAlchemy's, connects and compiles the statement for each that it executes: some 20
-milliseconds for the result of a check. A run of the streaming pipeline tells of over two hundred things, and twice as
-long as it takes to tell them is what an event waits for.
+milliseconds for the result of a check. A run of the streaming pipeline tells of over two hundred things, and events
+wait in Kafka meanwhile.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ class ForkingRunLauncher(DefaultRunLauncher):
         super().__init__(inst_data)
         # One a process of the daemon, started with its first run.
         self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(IMPORTED_BEFORE))
         self._processes: dict[str, ForkServerProcess] = {}
 
     def launch_run(self, context: LaunchRunContext) -> None:
@@ -80,7 +81,6 @@ class ForkingRunLauncher(DefaultRunLauncher):
             return
         command = ExecuteRunArgs(job_origin=origin, run_id=run.run_id, instance_ref=self._instance.get_ref())
         arguments = command.get_command_args()
-        self._context.set_forkserver_preload(list(IMPORTED_BEFORE))
         process = self._context.Process(target=_execute, args=(arguments[arguments.index("api") :],))
         process.start()
         assert process.pid is not None

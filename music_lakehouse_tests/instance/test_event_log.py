@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 
 from music_lakehouse.instance.event_log import MOST_CONNECTIONS, KeptSqliteEventLogStorage
 from music_lakehouse_tests.end_to_end.live import PROJECT
+from music_lakehouse_tests.waiting import eventually
 
 pytestmark = pytest.mark.thorough
 
@@ -83,10 +83,7 @@ def test_who_watches_a_run_sees_its_events_as_they_are_told(instance: dg.Dagster
 
         instance.report_engine_event("it is on its way", run)
 
-        deadline = time.monotonic() + 30
-        while "it is on its way" not in seen:
-            assert time.monotonic() < deadline, seen
-            time.sleep(0.05)
+        eventually(lambda: "it is on its way" in seen, "it is seen", 30)
 
 
 def test_what_a_killed_process_told_is_there(instance: dg.DagsterInstance, tmp_path: Path) -> None:

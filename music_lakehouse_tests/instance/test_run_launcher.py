@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +14,7 @@ from dagster._core.launcher import LaunchRunContext, WorkerStatus
 
 from music_lakehouse.instance.run_launcher import IMPORTED_BEFORE, PROCESS_TAG, ForkingRunLauncher
 from music_lakehouse_tests.end_to_end.live import PROJECT
+from music_lakehouse_tests.waiting import eventually
 
 pytestmark = pytest.mark.thorough
 
@@ -62,7 +63,7 @@ class Runs:
         self._said.unlink(missing_ok=True)
         run = self.create(job)
         self.launcher.launch_run(LaunchRunContext(run, None))
-        wait_for(self._said.exists)
+        eventually(self._said.exists, "its first step runs", SECONDS)
         return run.run_id, json.loads(self._said.read_text())
 
     def run(self, run_id: str) -> dg.DagsterRun:
@@ -71,15 +72,8 @@ class Runs:
         return found
 
     def ended(self, run_id: str) -> dg.DagsterRun:
-        wait_for(lambda: self.run(run_id).is_finished)
+        eventually(lambda: self.run(run_id).is_finished, f"run {run_id} ends", SECONDS)
         return self.run(run_id)
-
-
-def wait_for(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not reached():
-        assert time.monotonic() < deadline, f"not reached within {SECONDS} s"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +133,7 @@ def test_a_run_is_terminated_from_another_process_of_dagsters(runs: Runs) -> Non
         assert webserver.run_launcher.terminate(run_id)
         assert runs.ended(run_id).status is dg.DagsterRunStatus.CANCELED
         assert not webserver.run_launcher.terminate(run_id), "it has ended"
-    wait_for(lambda: not psutil.pid_exists(process["pid"]))
+    eventually(lambda: not psutil.pid_exists(process["pid"]), "its process ends", SECONDS)
 
 
 def test_a_later_process_of_the_same_number_is_left_alone(runs: Runs) -> None:

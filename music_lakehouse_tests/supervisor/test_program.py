@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -13,6 +11,7 @@ import pytest
 
 from music_lakehouse.supervisor import program
 from music_lakehouse.supervisor.program import Program, ProgramError
+from music_lakehouse_tests.waiting import eventually
 
 pytestmark = pytest.mark.thorough
 
@@ -50,13 +49,6 @@ def parent(directory: Path, hearing: str = "hears", *, stop_seconds: float = 10.
 
 def processes(directory: Path) -> list[psutil.Process]:
     return [psutil.Process(int(pid)) for pid in (directory / "processes").read_text().split()]
-
-
-def eventually(look: Callable[[], bool], what: str, seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def gone(some: list[psutil.Process]) -> bool:

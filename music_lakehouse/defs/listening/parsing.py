@@ -123,10 +123,10 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
     once.
 
     Each micro-batch takes about `max_bytes` of raw files ("64m"); on a Spark Connect server, commits of up to 100,000
-    messages. A batch that is repeated, or a query whose
-    checkpoint is gone, adds nothing twice. Where bronze was told to begin anew, all raw rows are parsed again, and what
-    they give takes the place of what was there; where it was told to compute a stretch of time again, messages that
-    Kafka took then are parsed again, and the difference is written.
+    messages. A batch that is repeated, or a query whose checkpoint is gone, adds nothing twice. Where bronze was told
+    to begin anew, all raw rows are parsed again, and what they give takes the place of what was there; where it was
+    told to compute a stretch of time again, messages that Kafka took then are parsed again, and the difference is
+    written.
     """
     started = time.monotonic()
     bronze_name = BRONZE[topic].full_name
