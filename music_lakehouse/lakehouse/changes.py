@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
-from typing import Any
+from heapq import merge
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,6 +48,9 @@ POSITIONS = Table(
     partition_by=("step",),
 )
 _ANEW = "*"
+
+_Commit: TypeAlias = tuple[Table, Mapping[str, Any]]
+"""A source, and what its log says of a commit."""
 
 
 @dataclass(frozen=True)
@@ -156,25 +160,11 @@ class Change:
             return self.touched
         return self.found_inserted if self.append_only else self.here.drop_columns([CHANGE_TYPE])
 
-    def in_pieces(self, most: int) -> Iterator[Change]:
-        """The same, some commits at a time: of no more than `most` rows together, or one commit that has more. In one
-        piece where it is full, or where the log doesn't say how many rows there are."""
-        if self.since is None or self.count is None:
-            yield self
-            return
-        since, taken, rows = self.since, list[Mapping[str, Any]](), 0
-        for commit in sorted(self.commits, key=_version):
-            count = delta.rows_of(commit) or 0
-            if taken and rows + count > most:
-                yield self._of(since, taken)
-                since, taken, rows = _version(taken[-1]), [], 0
-            taken.append(commit)
-            rows += count
-        yield self._of(since, taken)
-
-    def _of(self, since: int, commits: Sequence[Mapping[str, Any]]) -> Change:
-        state = replace(self.state, version=_version(commits[-1]))
-        return replace(self, state=state, since=since, commits=tuple(commits), few=_are_few(commits))
+    def only(self, commits: Sequence[Mapping[str, Any]], *, few: bool) -> Change:
+        """What these of the commits brought, which follow each other."""
+        first, last = _version(commits[0]), _version(commits[-1])
+        state = replace(self.state, version=last)
+        return replace(self, state=state, since=first - 1, commits=tuple(commits), few=few)
 
     def inserted_as(self, name: str, transform: Callable[[DataFrame], DataFrame], *, many: bool = False) -> DataFrame:
         """What the transform, which the name stands for, makes of `inserted`; where few rows are expected, and else if
@@ -209,15 +199,43 @@ class Changes:
         return all(change.full or change.append_only for change in found)
 
     def in_pieces(self, most: int) -> Iterator[Changes]:
-        """The changes of a step with one source, some commits at a time (see `Change.in_pieces`): where each piece is
-        recorded once it is done, a kill costs no more than one. In one piece where the step was told to take anything
-        again."""
-        if len(self.by_source) != 1 or self.anew or self.again:
+        """The same, some commits at a time, the oldest first: of no more than `most` rows together, or one commit that
+        has more. Where each piece is recorded once it is done, a kill costs no more than one.
+
+        In one piece where a source is seen whole, where a log doesn't say how many rows there are, and where the step
+        was told to take anything again.
+        """
+        if not self or self.full or self.count is None or self.anew or self.again:
             yield self
             return
-        [change] = self.by_source.values()
-        for piece in change.in_pieces(most):
-            yield replace(self, by_source={change.source: piece})
+        # Each source's commits stay in their order, whatever the clocks of those who made them say.
+        logs = [
+            [(source, commit) for commit in sorted(change.commits, key=_version)]
+            for source, change in self.by_source.items()
+        ]
+        taken, rows, recorded = list[_Commit](), 0, self.recorded
+        for source, commit in merge(*logs, key=lambda each: int(each[1]["timestamp"])):
+            count = delta.rows_of(commit) or 0
+            if taken and rows + count > most:
+                piece = self._of(taken, recorded)
+                yield piece
+                taken, rows, recorded = [], 0, {**recorded, **piece.states}
+            taken.append((source, commit))
+            rows += count
+        yield self._of(taken, recorded)
+
+    def _of(self, commits: Sequence[_Commit], recorded: Mapping[str, delta.TableState]) -> Changes:
+        by_source: dict[Table, list[Mapping[str, Any]]] = {}
+        for source, commit in commits:
+            by_source.setdefault(source, []).append(commit)
+        few = _are_few([commit for _, commit in commits])
+        piece = {source: self.by_source[source].only(some, few=few) for source, some in by_source.items()}
+        return replace(self, by_source=piece, recorded=recorded)
+
+    @property
+    def states(self) -> dict[str, delta.TableState]:
+        """Up to which state of each source they are, by the source's full name."""
+        return {source.full_name: change.state for source, change in self.by_source.items()}
 
     @property
     def full(self) -> bool:
@@ -310,8 +328,7 @@ def rows_behind(lake: LakePaths, step: str, source: Table) -> int:
 def record_positions(lake: LakePaths, changes: Changes) -> None:
     """Remember that the step has taken these changes; call it after the step's commit."""
     if changes or changes.again:
-        states = {source.full_name: change.state for source, change in changes.by_source.items()}
-        _replace(lake, changes.step, {**changes.recorded, **states})
+        _replace(lake, changes.step, {**changes.recorded, **changes.states})
 
 
 def record_source_position(lake: LakePaths, step: str, source: str, state: delta.TableState) -> None:

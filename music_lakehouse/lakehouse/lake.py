@@ -29,6 +29,8 @@ MOST_ROWS_FETCHED = 300_000
 """Changed rows of a step's sources that are fetched, so that what follows from them is told without Spark."""
 MOST_BYTES_FETCHED = 64_000_000
 """Bytes of the files that brought them, which are compressed: few messages may be long."""
+MOST_BYTES_KEPT = 256_000_000
+"""Bytes of rows that are here which a run keeps for others of its steps: those that were used least recently go."""
 MOST_REMEMBERED = 1_000_000
 """Texts of which the lake remembers what Spark made of them."""
 MOST_ROWS_COMMITTED_HERE = 500_000
@@ -225,13 +227,30 @@ class Lake(LakePaths):
             return self._shared[name]
 
     def once(self, name: str, find: Callable[[], Rows]) -> Rows:
-        """The rows of that name, found at their first use: for what several steps of a run take."""
+        """The rows of that name, found at their first use: for what several steps of a run take. Of rows that are here,
+        no more are kept than memory has room for; others are found again."""
         with self._locking:
             finding = self._finding[name]
         with finding:
-            if name not in self._found:
-                self._found[name] = find()
-            return self._found[name]
+            with self._locking:
+                found = self._found.pop(name, None)
+            if found is None:
+                found = find()
+            with self._locking:
+                # The last is the one that was used last.
+                self._found[name] = found
+                self._let_go(MOST_BYTES_KEPT)
+            return found
+
+    def _let_go(self, most: int) -> None:
+        """Of what was found here, keep no more bytes than these, or the last alone."""
+        sizes = {name: rows.nbytes for name, rows in self._found.items() if isinstance(rows, pa.Table)}
+        total = sum(sizes.values())
+        for name in list(sizes)[:-1]:
+            if total <= most:
+                break
+            total -= sizes[name]
+            del self._found[name]
 
     def remembered(self, name: str, arguments: pa.Table, find: Callable[[pa.Table], pa.Table]) -> pa.Table:
         """What was found of the arguments, a column, now or before, and perhaps of others: what the name stands for

@@ -17,7 +17,7 @@ from music_lakehouse.lakehouse.changes import (
     forget_positions,
     record_positions,
 )
-from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.lake import MOST_ROWS_FETCHED, Lake
 from music_lakehouse.lakehouse.query import MOST_ROWS_READ_AT_ONCE
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written
@@ -31,6 +31,8 @@ class Step:
     the table equal to it: it may be killed, repeated, or told that everything changed, and the table is the same.
     `after` are tables that have to be up to date before, though a change in them touches nothing here. `reads_all`
     says that even for a small change it reads all of its sources: where these are long, no change counts as small.
+    More changes than are fetched at once are taken in pieces, unless it `reads_all` or `takes_all_at_once`, as it would
+    do for each piece much of what it does for all of them.
     """
 
     table: Table
@@ -38,6 +40,7 @@ class Step:
     update: Callable[[Lake, Changes], Written]
     after: tuple[Table, ...] = ()
     reads_all: bool = False
+    takes_all_at_once: bool = False
     of_messages: Callable[[Lake, Table, Stretch], DataFrame | None] | None = None
     """The rows of a source that messages of a stretch of time gave; None where the source's tell of no message."""
 
@@ -78,6 +81,8 @@ class StepReport:
     changes: Changes
     written: Written
     seconds: float
+    pieces: int
+    """In how many pieces, each written and recorded before the next, it took the changes."""
 
 
 def find_work(lake: Lake, step: Step) -> Work:
@@ -97,15 +102,19 @@ def find_work(lake: Lake, step: Step) -> Work:
 def do_work(lake: Lake, work: Work) -> StepReport:
     """Bring the step's table up to its sources' state as it was found. Nothing is written where nothing is new."""
     started = time.monotonic()
-    written = Written()
-    if work.created or work.changes.count != 0 or work.changes.full:
-        with lake.replacing(work.step.table) if work.changes.anew else nullcontext():
-            written = work.step.update(lake, work.changes)
-    for stretch in work.changes.again:
-        written += _compute_again(lake, work.step, stretch)
-    if work.changes or work.changes.again:
-        record_positions(lake, work.changes)
-    return StepReport(work.changes, written, time.monotonic() - started)
+    written, pieces = Written(), 0
+    step = work.step
+    at_once = step.reads_all or step.takes_all_at_once
+    for piece in [work.changes] if at_once else work.changes.in_pieces(MOST_ROWS_FETCHED):
+        pieces += 1
+        if work.created or piece.count != 0 or piece.full:
+            with lake.replacing(step.table) if piece.anew else nullcontext():
+                written += step.update(lake, piece)
+        for stretch in piece.again:
+            written += _compute_again(lake, step, stretch)
+        if piece or piece.again:
+            record_positions(lake, piece)
+    return StepReport(work.changes, written, time.monotonic() - started, pieces)
 
 
 def _compute_again(lake: Lake, step: Step, stretch: Stretch) -> Written:

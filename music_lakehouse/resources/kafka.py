@@ -17,7 +17,8 @@ class KafkaResource(dg.ConfigurableResource):
     bootstrap_servers: str = Field(description="brokers, host:port, comma-separated")
     topic_prefix: str = Field(default="", description="put before the four topic names")
     max_messages_per_batch: int = Field(
-        default=1_000_000, description="most messages of a topic that one micro-batch takes"
+        default=1_000_000,
+        description="most messages of a topic that one micro-batch takes; 100,000 at most once its table has rows",
     )
 
     @property

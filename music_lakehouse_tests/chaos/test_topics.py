@@ -109,7 +109,7 @@ def test_what_was_never_read_stops_the_run_until_its_loss_is_accepted(lab: Lab, 
         loss for event in (LISTENS, AUTH, PAGE_VIEWS) for loss in accept_losses(lab.lake, RAW[event], lab.topic(event))
     ]
     assert {(loss["kafka_topic_id"], loss["kafka_partition"]) for loss in accepted} == {
-        (lab.topic(LISTENS).topic_id, 0),
+        (lab.topic(LISTENS).topic_id, partition),
         *((topic_id, partition) for topic_id in old_ids.values() for partition in (0, 1)),
     }
     assert len(read_records(lab.lake, ACCEPTED_LOSS)) == len(accepted)

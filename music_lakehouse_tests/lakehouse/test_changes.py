@@ -124,6 +124,42 @@ def test_changes_are_taken_in_pieces_of_whole_commits_and_each_is_recorded(lake:
     assert [piece.anew for piece in seen(lake).in_pieces(1)] == [True]
 
 
+def test_a_piece_has_the_commits_of_all_sources_that_were_made_one_after_another(lake: Lake) -> None:
+    others = replace(ITEMS, name="others")
+
+    def unseen() -> Changes:
+        return find_changes(lake, STEP, [ITEMS, others])
+
+    for table in (ITEMS, others):
+        lake.create(table)
+        lake.append(items(lake.spark, (1, "a", MONDAY, 1.0)), table)
+    record_positions(lake, unseen())
+    for table, new in ((ITEMS, [2]), (ITEMS, [3]), (others, [4]), (ITEMS, [5]), (others, [6])):
+        lake.append(items(lake.spark, *((number, "a", MONDAY, 1.0) for number in new)), table)
+
+    def ids(piece: Changes) -> dict[str, list[str]]:
+        return {source.name: sorted(str(row[0]) for row in rows(c)) for source, c in piece.by_source.items()}
+
+    pieces = list(unseen().in_pieces(3))
+
+    assert [ids(piece) for piece in pieces] == [
+        {"items": ["2", "3"], "others": ["4"]},
+        {"items": ["5"], "others": ["6"]},
+    ]
+    record_positions(lake, pieces[0])
+    assert ids(unseen()) == ids(pieces[1]), "what is not recorded is seen again"
+    one_by_one = list(unseen().in_pieces(1))
+    assert [list(ids(piece)) for piece in one_by_one] == [["items"], ["others"]]
+    for piece in one_by_one:
+        record_positions(lake, piece)
+    assert not unseen(), "what a piece records takes nothing back of those before"
+    # A source that isn't read from here: nobody knows how many rows.
+    lake.append(items(lake.spark, (7, "a", MONDAY, 1.0)), ITEMS)
+    lake.append(items(lake.spark, (8, "a", MONDAY, 1.0)), ITEMS)
+    lake.spark.sql(f"DELETE FROM delta.`{lake.path(others)}` WHERE id = 4")
+    assert len(list(unseen().in_pieces(1))) == 1
+
+
 def test_a_table_made_anew_is_seen_whole(lake: Lake) -> None:
     lake.create(ITEMS)
     lake.append(items(lake.spark, (1, "a", MONDAY, 1.0)), ITEMS)

@@ -4,13 +4,14 @@ import json
 from datetime import date, datetime, timezone
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
 from music_lakehouse.defs.listening.catalog import TABLES
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.days import Days, days_of
-from music_lakehouse.lakehouse.lake import Lake, LakePaths
+from music_lakehouse.lakehouse.lake import Lake, LakePaths, Rows
 from music_lakehouse.lakehouse.query import fetched
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, content, items
 
@@ -105,6 +106,37 @@ def test_rows_are_appended_in_the_declared_form_and_read_at_any_version(lake: La
     assert delta.greatest(lake.open(ITEMS), "day") == TUESDAY
     assert delta.may_overlap(lake.open(ITEMS), "id", [(5, 9), (2, 2)])
     assert not delta.may_overlap(lake.open(ITEMS), "id", [(-1, 0), (3, 9)])
+
+
+@pytest.mark.spark
+def test_what_a_run_keeps_for_its_steps_is_bounded_and_the_least_used_goes(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pa.table({"id": range(1000)})
+    monkeypatch.setattr("music_lakehouse.lakehouse.lake.MOST_BYTES_KEPT", 2 * rows.nbytes)
+    found: list[str] = []
+
+    def ask(name: str, answer: Rows = rows) -> Rows:
+        def find() -> Rows:
+            found.append(name)
+            return answer
+
+        return lake.once(name, find)
+
+    assert ask("frame", lake.spark.range(1)) is ask("frame"), "frames are not here, and stay"
+    assert ask("a") is ask("a")
+    ask("b")
+    ask("a")
+    ask("c")
+    assert found == ["frame", "a", "b", "c"]
+    ask("a")
+    ask("frame")
+    assert found == ["frame", "a", "b", "c"], "b was used least recently"
+    ask("b")
+    assert found == ["frame", "a", "b", "c", "b"]
+    ask("long", pa.table({"id": range(9000)}))
+    ask("long")
+    assert found[-1] == "long", "the last is kept, however long it is"
 
 
 @pytest.mark.spark

@@ -77,6 +77,38 @@ def test_a_change_without_rows_is_taken_without_asking_the_step(lake: Lake) -> N
 
 
 @pytest.mark.spark
+@pytest.mark.parametrize("at_once", [False, True])
+def test_many_changes_are_taken_in_pieces_and_a_step_that_dies_between_them_goes_on_there(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    monkeypatch.setattr(steps, "MOST_ROWS_FETCHED", 2)
+    taken: list[int | None] = []
+
+    def update(_lake: Lake, changes: Changes) -> Written:
+        if changes.count == 1:
+            raise OSError("killed")
+        taken.append(changes.count)
+        return Written(inserted=changes.count or 0)
+
+    step = Step(replace(ITEMS, name="copy"), (ITEMS,), update, takes_all_at_once=at_once)
+    lake.create(ITEMS)
+    run_step(lake, step)
+    for number in range(5):
+        lake.append(items(lake.spark, (number, "a", MONDAY, 1.0)), ITEMS)
+    if at_once:
+        assert run_step(lake, step).written.inserted == 5
+        return
+    with pytest.raises(OSError, match="killed"):
+        run_step(lake, step)
+    assert taken == [0, 2, 2]
+    assert find_work(lake, step).rows == 1
+    lake.append(items(lake.spark, (6, "a", MONDAY, 1.0)), ITEMS)
+    report = run_step(lake, step)
+    assert (report.pieces, report.written.inserted) == (1, 2)
+    assert not find_work(lake, step)
+
+
+@pytest.mark.spark
 def test_the_session_is_set_by_how_many_rows_are_expected(lake: Lake) -> None:
     def set_as(settings: Mapping[str, str | None]) -> bool:
         return all(lake.spark.conf.get(name, None) == value for name, value in settings.items())

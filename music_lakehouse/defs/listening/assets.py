@@ -108,7 +108,11 @@ def take_messages(
 
     def ingest(table: Table) -> dg.MaterializeResult:
         topic, before = topics[table], version_of(lake, table)
-        read = ingest_topic(lake, kafka.settings, topic, table, max_offsets=kafka.max_messages_per_batch)
+        most = kafka.max_messages_per_batch
+        if lake.rows(table):
+            # What comes later is taken in pieces of whole commits.
+            most = min(most, parsing.MOST_MESSAGES_A_PIECE)
+        read = ingest_topic(lake, kafka.settings, topic, table, max_offsets=most)
         batches.extend(read.micro_batches)
         return materialized(
             context,

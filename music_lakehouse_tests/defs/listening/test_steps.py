@@ -9,8 +9,8 @@ from random import Random
 import pyarrow as pa
 import pytest
 
-from music_lakehouse.defs.listening.gold_tables import GOLD
-from music_lakehouse.defs.listening.silver_tables import SILVER
+from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, GOLD
+from music_lakehouse.defs.listening.silver_tables import DIM_USERS, SILVER
 from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
 from music_lakehouse.lakehouse.changes import forget_positions
@@ -81,6 +81,31 @@ def test_what_many_rows_take_another_way_for_is_the_same(
         deliver(lake, batch)
         run_steps(lake, reference_root)
     assert_lake_equals_oracle(lake.root, messages, reference_root, ["bronze.quarantine", *KEPT])
+
+
+CUTS = [pytest.param(number, marks=[] if number < 1 else pytest.mark.slow) for number in range(6)]
+
+
+@pytest.mark.parametrize("number", CUTS)
+def test_many_commits_that_wait_are_taken_in_pieces_and_give_what_the_oracle_says(
+    lake: Lake, reference_root: Path, monkeypatch: pytest.MonkeyPatch, seed: int, number: int
+) -> None:
+    """Late events, further deliveries and users who changed lie in other pieces than what they belong to."""
+    print(f"seed {seed + number}")
+    messages = dirty_history(seed + number, 150)
+    first, *others = batches_of(messages, 8, Random(seed + number))
+    deliver(lake, first)
+    run_steps(lake, reference_root)
+    for batch in others:
+        deliver(lake, batch)
+    monkeypatch.setattr("music_lakehouse.lakehouse.steps.MOST_ROWS_FETCHED", 60)
+
+    reports = run_steps(lake, reference_root)
+
+    assert reports[DIM_USERS].pieces > 3
+    assert reports[FACT_STREAMS].pieces > 1
+    assert_lake_equals_oracle(lake.root, messages, reference_root, ["bronze.quarantine", *KEPT])
+    assert {report.written for report in run_steps(lake, reference_root).values()} == {Written()}
 
 
 def as_messages(*events: tuple[str, Row]) -> list[Message]:
@@ -189,9 +214,6 @@ def test_corrections_of_the_reference_files_reach_the_dimensions_and_wide_stream
     run_steps(lake, tmp_path)
     assert_lake_equals_oracle(lake.root, messages, tmp_path, KEPT)
     assert {row.songKey for row in lake.read(SILVER[1]).collect()} >= {key("Tune", "Band"), "unknown"}
-
-
-CUTS = [pytest.param(number, marks=[] if number < 1 else pytest.mark.slow) for number in range(6)]
 
 
 @pytest.mark.parametrize("number", CUTS)

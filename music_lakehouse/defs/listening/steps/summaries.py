@@ -45,7 +45,7 @@ def _daily(table: Table) -> Step:
             return make_equal(lake, table, evaluated(lake, DAILY[table], streams=WIDE_STREAMS), delete=True)
         return summarize_days(lake, table, Days.of("date_part", days_of(change.found, "date_part")))
 
-    return Step(table, (WIDE_STREAMS,), update)
+    return Step(table, (WIDE_STREAMS,), update, takes_all_at_once=True)
 
 
 def _update_artist_popularity(lake: Lake, changes: Changes) -> Written:
@@ -70,5 +70,5 @@ def _update_active_users(lake: Lake, changes: Changes) -> Written:
 STEPS = (
     *map(_daily, DAILY),
     Step(ARTIST_POPULARITY, (WIDE_STREAMS,), _update_artist_popularity, reads_all=True),
-    Step(ACTIVE_USERS, (*ALL_BRONZE, USER_PROFILES, USER_SESSIONS), _update_active_users),
+    Step(ACTIVE_USERS, (*ALL_BRONZE, USER_PROFILES, USER_SESSIONS), _update_active_users, takes_all_at_once=True),
 )
