@@ -17,10 +17,13 @@ from music_lakehouse.lakehouse.changes import (
     forget_positions,
     record_positions,
 )
-from music_lakehouse.lakehouse.lake import MOST_ROWS_FETCHED, Lake
+from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.query import MOST_ROWS_READ_AT_ONCE
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written
+
+MOST_ROWS_A_PIECE = 100_000
+"""Changed rows that a step takes at once, but for a commit that has more: what follows from them is held in memory."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Step:
     the table equal to it: it may be killed, repeated, or told that everything changed, and the table is the same.
     `after` are tables that have to be up to date before, though a change in them touches nothing here. `reads_all`
     says that even for a small change it reads all of its sources: where these are long, no change counts as small.
-    More changes than are fetched at once are taken in pieces, unless it `reads_all` or `takes_all_at_once`, as it would
-    do for each piece much of what it does for all of them.
+    Many changes are taken in pieces, unless it `reads_all` or `takes_all_at_once`: it would do for each piece much of
+    what it does for all of them.
     """
 
     table: Table
@@ -105,7 +108,7 @@ def do_work(lake: Lake, work: Work) -> StepReport:
     written, pieces = Written(), 0
     step = work.step
     at_once = step.reads_all or step.takes_all_at_once
-    for piece in [work.changes] if at_once else work.changes.in_pieces(MOST_ROWS_FETCHED):
+    for piece in [work.changes] if at_once else work.changes.in_pieces(MOST_ROWS_A_PIECE):
         pieces += 1
         if work.created or piece.count != 0 or piece.full:
             with lake.replacing(step.table) if piece.anew else nullcontext():

@@ -81,7 +81,7 @@ def test_a_change_without_rows_is_taken_without_asking_the_step(lake: Lake) -> N
 def test_many_changes_are_taken_in_pieces_and_a_step_that_dies_between_them_goes_on_there(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, at_once: bool
 ) -> None:
-    monkeypatch.setattr(steps, "MOST_ROWS_FETCHED", 2)
+    monkeypatch.setattr(steps, "MOST_ROWS_A_PIECE", 2)
     taken: list[int | None] = []
 
     def update(_lake: Lake, changes: Changes) -> Written:

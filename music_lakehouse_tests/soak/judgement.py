@@ -20,8 +20,10 @@ WARM_SECONDS = 120.0
 """How long a process that was just started may grow."""
 MEMORY = Limit(share=0.10, beside=32 * MB)
 FILES = Limit(share=0.10, beside=4)
-MOST_SPARK = 3072 * MB
-"""Two gigabytes of heap, which the JVM takes whole sooner or later, and one beside it."""
+MOST = {processes.SPARK: 3072 * MB, processes.RUN: 2048 * MB}
+"""What a part may take at any time: Spark's server two gigabytes of heap, which the JVM takes whole sooner or later,
+and one beside it; a run, each of which is a process of its own, what a backlog needs, of any length, as it is taken in
+pieces."""
 SEEN_SHARE = 0.8
 
 
@@ -130,7 +132,6 @@ def _memory(record: Record) -> Iterator[Verdict]:
             if part in sample.memory
         ]
         yield _flat(f"Memory of {part}", points, record, MEMORY, WARM_SECONDS)
-    yield _flat("Memory of a run, at most, from run to run", peaks_of_runs(record), record, MEMORY)
     # A run keeps there what several of its steps read.
     heap = [
         Point(sample.at - record.began, sample.heap.size, sample.heap.life)
@@ -138,20 +139,10 @@ def _memory(record: Record) -> Iterator[Verdict]:
         if sample.heap and processes.RUN not in sample.memory
     ]
     yield _flat("What Spark's server holds between runs, once it was collected", heap, record, MEMORY, WARM_SECONDS)
-    most = max((s.memory[processes.SPARK].size for s in record.samples if processes.SPARK in s.memory), default=0)
-    yield Verdict(
-        f"Spark's server never takes more than {MOST_SPARK / MB:,.0f} MB", most <= MOST_SPARK, f"{most / MB:,.0f} MB"
-    )
-
-
-def peaks_of_runs(record: Record) -> list[Point]:
-    """The most memory of each run's process, when it was seen."""
-    peaks: dict[int, Point] = {}
-    for sample in record.samples:
-        run = sample.memory.get(processes.RUN)
-        if run is not None and (run.life not in peaks or run.size > peaks[run.life].value):
-            peaks[run.life] = Point(sample.at - record.began, run.size)
-    return list(peaks.values())
+    for part, allowed in MOST.items():
+        most = max((s.memory[part].size for s in record.samples if part in s.memory), default=0)
+        name = f"Memory of {part}: never more than {allowed / MB:,.0f} MB"
+        yield Verdict(name, most <= allowed, f"{most / MB:,.0f} MB")
 
 
 def _files(record: Record) -> Iterator[Verdict]:

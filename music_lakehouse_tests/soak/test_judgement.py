@@ -10,7 +10,7 @@ import pytest
 
 from music_lakehouse_tests.soak import processes, report
 from music_lakehouse_tests.soak.faults import Happened
-from music_lakehouse_tests.soak.judgement import MB, MOST_SPARK, Verdict, judge, recoveries
+from music_lakehouse_tests.soak.judgement import MB, MOST, Verdict, judge, recoveries
 from music_lakehouse_tests.soak.record import Commit, Death, Record, Run
 from music_lakehouse_tests.soak.watch import Memory, Sample, Stored
 
@@ -131,9 +131,10 @@ def test_a_table_that_gathers_files_in_spite_of_maintenance_is_named(good: Recor
     assert [verdict.name for verdict in failed(gathering)] == [f"Flat: Files of {TABLE}, after maintenance"]
 
 
-def test_spark_may_not_take_more_than_its_heap_and_a_gigabyte(good: Record) -> None:
-    most = replace(good.samples[-1], memory={processes.SPARK: Memory(MOST_SPARK + MB, 2)})
-    assert [verdict.told for verdict in failed(replace(good, samples=[*good.samples, most]))] == ["3,073 MB"]
+@pytest.mark.parametrize(("part", "told"), [(processes.SPARK, "3,073 MB"), (processes.RUN, "2,049 MB")])
+def test_neither_spark_nor_a_run_may_take_more_than_it_needs(good: Record, part: str, told: str) -> None:
+    most = replace(good.samples[-1], memory={part: Memory(MOST[part] + MB, 2)})
+    assert [verdict.told for verdict in failed(replace(good, samples=[*good.samples, most]))] == [told]
 
 
 def test_what_is_too_short_to_tell_fails_nothing_and_says_so(good: Record) -> None:

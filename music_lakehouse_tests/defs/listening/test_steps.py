@@ -98,7 +98,7 @@ def test_many_commits_that_wait_are_taken_in_pieces_and_give_what_the_oracle_say
     run_steps(lake, reference_root)
     for batch in others:
         deliver(lake, batch)
-    monkeypatch.setattr("music_lakehouse.lakehouse.steps.MOST_ROWS_FETCHED", 60)
+    monkeypatch.setattr("music_lakehouse.lakehouse.steps.MOST_ROWS_A_PIECE", 60)
 
     reports = run_steps(lake, reference_root)
 
