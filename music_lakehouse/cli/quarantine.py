@@ -165,9 +165,9 @@ def _retry_messages(settings: Settings, topic: str | None) -> None:
 def _retry_rows(root: str, pipeline: str, table: Table) -> None:
     """Lets each table that follows bronze see all of it at the next run."""
     from music_lakehouse.defs.catalog import LANDED_PIPELINES
-    from music_lakehouse.lakehouse.changes import forget_positions, read_positions
     from music_lakehouse.lakehouse.lake import LakePaths
     from music_lakehouse.lakehouse.locks import LakeLock
+    from music_lakehouse.lakehouse.positions import forget_positions, read_positions
 
     lake = LakePaths(root)
     refused = lake.rows(table)

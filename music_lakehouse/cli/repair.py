@@ -113,7 +113,7 @@ def reprocess(
     from music_lakehouse.defs.listening.steps import STEPS
     from music_lakehouse.defs.listening.tables import BRONZE
     from music_lakehouse.lakehouse import repair
-    from music_lakehouse.lakehouse.changes import Stretch
+    from music_lakehouse.lakehouse.positions import Stretch
     from music_lakehouse.settings import Settings
 
     stretch = Stretch(*(moment.replace(tzinfo=moment.tzinfo or timezone.utc) for moment in (since, until)))

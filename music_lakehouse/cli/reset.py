@@ -84,9 +84,9 @@ def _tables_of(pipeline: str) -> Mapping[str, Table]:
 
 def _forget(root: str, tables: Mapping[str, Table]) -> None:
     """Removes what the lake remembers of the tables' sources: versions taken, files read."""
-    from music_lakehouse.lakehouse.changes import forget_positions, read_positions
     from music_lakehouse.lakehouse.file_ledger import forget_files, read_files
     from music_lakehouse.lakehouse.lake import LakePaths
+    from music_lakehouse.lakehouse.positions import forget_positions, read_positions
 
     lake = LakePaths(root)
     for name, table in tables.items():

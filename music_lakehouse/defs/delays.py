@@ -10,10 +10,10 @@ from datetime import datetime, timezone
 from music_lakehouse.defs.listening.backlogs import Backlog, find_backlogs
 from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.defs.maintenance.upkeep import steps_behind
-from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.inventory import find_tables
 from music_lakehouse.lakehouse.kafka_access import BROKER_ERRORS
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.positions import POSITIONS
 from music_lakehouse.lakehouse.records import read_records
 from music_lakehouse.settings import Settings
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from music_lakehouse.defs.catalog import CHECKS, RULES, TABLES
-from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
 from music_lakehouse.lakehouse.file_ledger import FILES
 from music_lakehouse.lakehouse.kafka_positions import ACCEPTED_LOSS, ERASED, KAFKA_POSITIONS
+from music_lakehouse.lakehouse.positions import POSITIONS
 from music_lakehouse.lakehouse.stream_figures import STREAMING
 from music_lakehouse.lakehouse.tables import Column, Table, table_and_column
 

@@ -21,56 +21,14 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.lake import CHANGE_TYPE, MOST_BYTES_FETCHED, MOST_ROWS_FETCHED, Lake, LakePaths, Rows
-from music_lakehouse.lakehouse.moments import Moments
-from music_lakehouse.lakehouse.records import read_records, replace_records
-from music_lakehouse.lakehouse.tables import Column, Table
+from music_lakehouse.lakehouse.positions import Stretch, read_positions, read_told, replace_positions
+from music_lakehouse.lakehouse.tables import Table
 
 # Delta's default retention of files that no version needs any more: an older change feed may lack its files.
 FEED_RETENTION = timedelta(days=7)
 
-POSITIONS = Table(
-    layer="metrics",
-    name="positions",
-    description="One row a (step, source): up to which version of the source the step has taken its changes.",
-    columns=(
-        Column("step", "STRING", "the table that the step keeps"),
-        Column(
-            "source",
-            "STRING",
-            "the table that it reads; *: its own table is to be written anew as a whole; * and two times: what "
-            "messages of that stretch gave is to be computed again",
-        ),
-        Column("table_id", "STRING", "the source's Delta table id: a table made anew has another"),
-        Column("version", "BIGINT", "the source's version up to which changes were taken"),
-        Column("recorded_at", "TIMESTAMP", "when this was recorded"),
-    ),
-    key=("step", "source"),
-    partition_by=("step",),
-)
-_ANEW = "*"
-
 _Commit: TypeAlias = tuple[Table, Mapping[str, Any]]
 """A source, and what its log says of a commit."""
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """A stretch of time, UTC, from one moment to another (exclusive)."""
-
-    since: datetime
-    until: datetime
-
-    def of(self, column: str) -> Moments:
-        """The rows whose timestamp column lies in it."""
-        return Moments(column, self.since, self.until - timedelta(microseconds=1))
-
-    def __str__(self) -> str:
-        return f"{self.since.isoformat()}/{self.until.isoformat()}"
-
-    @staticmethod
-    def parse(text: str) -> Stretch:
-        since, until = map(datetime.fromisoformat, text.split("/"))
-        return Stretch(since, until)
 
 
 @dataclass(frozen=True)
@@ -263,16 +221,13 @@ def total(counts: Iterable[int | None]) -> int | None:
 
 def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
     """What the step has not seen yet of its sources. A source that doesn't exist yet has no changes."""
-    positions = _recorded(lake, step)
-    anew = _ANEW in positions
-    told = sorted(source for source in positions if source.startswith(_ANEW) and source != _ANEW)
-    again = tuple(Stretch.parse(source.removeprefix(_ANEW)) for source in told)
+    told = read_told(lake, step)
     found = {}
     for source in sources:
         state = lake.state(source)
         if state is None:
             continue
-        known = None if anew else positions.get(source.full_name)
+        known = None if told.anew else told.positions.get(source.full_name)
         if known is not None and known == state:
             continue
         commits = _commits_behind(lake, source, known, state)
@@ -280,8 +235,7 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
         found[source] = Change(lake, source, state, since, tuple(commits or ()))
     few = _are_few([commit for change in found.values() for commit in change.commits])
     found = {source: replace(change, few=few) for source, change in found.items()}
-    recorded = {source: state for source, state in positions.items() if source[:1] != _ANEW}
-    return Changes(step, found, anew, () if anew else again, recorded)
+    return Changes(step, found, told.anew, () if told.anew else told.again, told.positions)
 
 
 def _version(commit: Mapping[str, Any]) -> int:
@@ -328,89 +282,7 @@ def rows_behind(lake: LakePaths, step: str, source: Table) -> int:
 def record_positions(lake: LakePaths, changes: Changes) -> None:
     """Remember that the step has taken these changes; call it after the step's commit."""
     if changes or changes.again:
-        _replace(lake, changes.step, {**changes.recorded, **changes.states})
-
-
-def record_source_position(lake: LakePaths, step: str, source: str, state: delta.TableState) -> None:
-    """Remember that the step has taken a source, which may be a file, in this state."""
-    _record(lake, step, {source: state})
-
-
-def read_source_position(lake: LakePaths, step: str, source: str) -> delta.TableState | None:
-    """The state in which the step took the source last; None where it never did."""
-    return read_positions(lake, step).get(source)
-
-
-def read_positions(lake: LakePaths, step: str) -> dict[str, delta.TableState]:
-    """The positions recorded for the step, by the source's full name."""
-    return {source: state for source, state in _recorded(lake, step).items() if source[:1] != _ANEW}
-
-
-def _recorded(lake: LakePaths, step: str) -> dict[str, delta.TableState]:
-    rows = read_records(lake, POSITIONS, partition=step)
-    return {row["source"]: delta.TableState(row["table_id"], row["version"]) for row in rows}
-
-
-def _record(lake: LakePaths, step: str, states: Mapping[str, delta.TableState]) -> None:
-    _replace(lake, step, {**read_positions(lake, step), **states})
-
-
-def _replace(lake: LakePaths, step: str, states: Mapping[str, delta.TableState]) -> None:
-    now = datetime.now(timezone.utc)
-    rows = [
-        {"step": step, "source": name, "table_id": state.table_id, "version": state.version, "recorded_at": now}
-        for name, state in states.items()
-    ]
-    replace_records(lake, POSITIONS, rows, partition=step)
-
-
-def move_positions(lake: LakePaths, source: Table, state: delta.TableState, version: int) -> None:
-    """Let the steps that have taken the source in this state have taken it up to a later version: no row changed
-    between them, and the source's log doesn't tell any more."""
-    for row in read_records(lake, POSITIONS):
-        if row["source"] == source.full_name and delta.TableState(row["table_id"], row["version"]) == state:
-            moved = delta.TableState(state.table_id, version)
-            _replace(lake, row["step"], {**_recorded(lake, row["step"]), source.full_name: moved})
-
-
-def forget_positions(lake: LakePaths, step: str) -> None:
-    """Let the step see everything at its next run."""
-    replace_records(lake, POSITIONS, [], partition=step)
-
-
-def begin_anew(lake: LakePaths, step: str) -> None:
-    """Let the step see everything at its next run, and write its table anew as a whole, whatever it holds."""
-    _replace(lake, step, {**_recorded(lake, step), _ANEW: delta.TableState("", -1)})
-
-
-def compute_again(lake: LakePaths, step: str, stretch: Stretch) -> None:
-    """Let the step, at its next run, compute again what messages of the stretch gave."""
-    _replace(lake, step, {**_recorded(lake, step), f"{_ANEW}{stretch}": delta.TableState("", -1)})
-
-
-def begins_anew(lake: LakePaths, step: str) -> bool:
-    """Whether the step was told to begin anew, and has not done so yet."""
-    return _ANEW in _recorded(lake, step)
-
-
-def is_told_again(lake: LakePaths, step: str) -> bool:
-    """Whether the step was told to take anything again, and has not done so yet."""
-    return any(source.startswith(_ANEW) for source in _recorded(lake, step))
-
-
-def downstream_of(lake: LakePaths, tables: Iterable[str]) -> list[str]:
-    """The steps that have read one of the tables (full names), or a table that such a step keeps; without the tables
-    themselves, the nearest first. By the recorded positions: a step that never ran is not among them."""
-    readers: dict[str, set[str]] = {}
-    for row in read_records(lake, POSITIONS):
-        readers.setdefault(row["source"], set()).add(row["step"])
-    found = dict.fromkeys(tables)
-    waiting, given = list(found), set(found)
-    while waiting:
-        new = [step for step in sorted(readers.get(waiting.pop(0), ())) if step not in found]
-        found.update(dict.fromkeys(new))
-        waiting += new
-    return [name for name in found if name not in given]
+        replace_positions(lake, changes.step, {**changes.recorded, **changes.states})
 
 
 def _commits_behind(

@@ -11,15 +11,15 @@ from pathlib import Path
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from music_lakehouse.lakehouse.changes import (
+from music_lakehouse.lakehouse.delta import TableState
+from music_lakehouse.lakehouse.files import file_digest, read_csv
+from music_lakehouse.lakehouse.lake import Lake, LakePaths
+from music_lakehouse.lakehouse.positions import (
     begins_anew,
     forget_positions,
     read_source_position,
     record_source_position,
 )
-from music_lakehouse.lakehouse.delta import TableState
-from music_lakehouse.lakehouse.files import file_digest, read_csv
-from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 

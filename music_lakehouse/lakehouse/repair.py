@@ -11,12 +11,12 @@ from datetime import datetime
 
 from deltalake.exceptions import DeltaError
 
-from music_lakehouse.lakehouse import changes
-from music_lakehouse.lakehouse.changes import Stretch, begin_anew, downstream_of, read_positions
+from music_lakehouse.lakehouse import positions
 from music_lakehouse.lakehouse.file_ledger import forget_files, read_files
 from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.kafka_positions import forget_read
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.positions import Stretch, begin_anew, downstream_of, read_positions
 from music_lakehouse.lakehouse.tables import Table
 
 
@@ -57,7 +57,7 @@ def compute_again(lake: LakePaths, tables: Iterable[str], stretch: Stretch) -> l
     """
     told = _with_downstream(lake, tables)
     for name in reversed(told):
-        changes.compute_again(lake, name, stretch)
+        positions.compute_again(lake, name, stretch)
     return told
 
 

@@ -9,15 +9,9 @@ from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
 
-from music_lakehouse.lakehouse.changes import (
-    Changes,
-    Stretch,
-    claim_changes,
-    find_changes,
-    forget_positions,
-    record_positions,
-)
+from music_lakehouse.lakehouse.changes import Changes, claim_changes, find_changes, record_positions
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.positions import Stretch, forget_positions
 from music_lakehouse.lakehouse.query import MOST_ROWS_READ_AT_ONCE
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written

@@ -10,10 +10,10 @@ import pytest
 from deltalake import write_deltalake
 
 from music_lakehouse.defs.catalog import LANDED_PIPELINES, QUARANTINES
-from music_lakehouse.lakehouse.changes import read_positions, record_source_position
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.locks import LakeLock
+from music_lakehouse.lakehouse.positions import read_positions, record_source_position
 from music_lakehouse_tests.cli.conftest import Command
 
 MOMENT = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)

@@ -13,10 +13,10 @@ from deltalake import DeltaTable, write_deltalake
 from music_lakehouse.cli.job_run import jobs_of
 from music_lakehouse.defs.customers.tables import DIM_CUSTOMER, FACT_SALES
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.changes import begins_anew, record_source_position
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.locks import LakeLock
+from music_lakehouse.lakehouse.positions import begins_anew, record_source_position
 from music_lakehouse.simulator.customers.config import CustomersConfig
 from music_lakehouse.simulator.customers.simulation import land_customers
 from music_lakehouse_tests.cli.conftest import Command

@@ -14,11 +14,11 @@ from music_lakehouse.defs import alerts
 from music_lakehouse.defs.alerts import freshness_alert, lag_alert
 from music_lakehouse.defs.delays import AGAIN_SECONDS, Delay, dumps, loads, of_lake, overdue
 from music_lakehouse.defs.listening.tables import BRONZE, RAW
-from music_lakehouse.lakehouse.changes import record_source_position
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.kafka import describe_topics, ensure_topics
 from music_lakehouse.lakehouse.kafka_positions import record_read_up_to
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.positions import record_source_position
 from music_lakehouse.resources.build import build_resources
 from music_lakehouse.settings import Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port

@@ -20,10 +20,10 @@ from music_lakehouse.defs.listening import erasure
 from music_lakehouse.defs.listening.catalog import TABLES
 from music_lakehouse.defs.listening.erasure import find_person, traces
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
-from music_lakehouse.lakehouse.changes import Stretch
 from music_lakehouse.lakehouse.erasure import search
 from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
+from music_lakehouse.lakehouse.positions import Stretch
 from music_lakehouse.lakehouse.repair import compute_again, restore, write_anew
 from music_lakehouse.settings import TOPICS, Settings
 from music_lakehouse.simulator.broker import EmbeddedBroker

@@ -8,16 +8,9 @@ from pathlib import Path
 import pytest
 
 from music_lakehouse.lakehouse import changes
-from music_lakehouse.lakehouse.changes import (
-    Change,
-    Changes,
-    begin_anew,
-    find_changes,
-    forget_positions,
-    read_positions,
-    record_positions,
-)
+from music_lakehouse.lakehouse.changes import Change, Changes, find_changes, record_positions
 from music_lakehouse.lakehouse.lake import CHANGE_TYPE, Lake
+from music_lakehouse.lakehouse.positions import begin_anew, forget_positions, read_positions
 from music_lakehouse.lakehouse.steps import Step, run_step
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, content, items, version

@@ -10,7 +10,6 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.changes import move_positions, read_positions, record_source_position
 from music_lakehouse.lakehouse.erasure import Traces, remove_messages, search
 from music_lakehouse.lakehouse.kafka import Topic
 from music_lakehouse.lakehouse.kafka_positions import (
@@ -24,6 +23,7 @@ from music_lakehouse.lakehouse.kafka_positions import (
     settle,
 )
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.positions import move_positions, read_positions, record_source_position
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.vacuum import forget_history, stored_files
 from music_lakehouse_tests.lakehouse.items import ITEMS

@@ -10,7 +10,10 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.changes import (
+from music_lakehouse.lakehouse.file_ledger import LOADED, FileRecord, read_files, record_files
+from music_lakehouse.lakehouse.kafka_positions import KAFKA_POSITIONS
+from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.positions import (
     POSITIONS,
     Stretch,
     begin_anew,
@@ -19,9 +22,6 @@ from music_lakehouse.lakehouse.changes import (
     read_positions,
     record_source_position,
 )
-from music_lakehouse.lakehouse.file_ledger import LOADED, FileRecord, read_files, record_files
-from music_lakehouse.lakehouse.kafka_positions import KAFKA_POSITIONS
-from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.records import append_records, read_records
 from music_lakehouse.lakehouse.repair import RepairError, compute_again, restore, write_anew
 from music_lakehouse.lakehouse.tables import Table

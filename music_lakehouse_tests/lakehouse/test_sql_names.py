@@ -9,8 +9,8 @@ from pyspark.sql import SparkSession
 
 from music_lakehouse.defs.catalog import TABLES
 from music_lakehouse.defs.heart_rate.tables import DIM_PATIENTS, HEART_RATE_BY_PATIENT, HEART_RATE_HOURLY
-from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.positions import POSITIONS
 from music_lakehouse.lakehouse.records import append_records
 from music_lakehouse.lakehouse.sql_names import register_tables
 from music_lakehouse.resources.spark import SparkResource

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from music_lakehouse.lakehouse import steps
-from music_lakehouse.lakehouse.changes import Changes, begin_anew, read_positions
+from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.lake import LARGE_CHANGE, MOST_ROWS_OF_A_SMALL_CHANGE, SMALL_CHANGE, Lake
+from music_lakehouse.lakehouse.positions import begin_anew, read_positions
 from music_lakehouse.lakehouse.steps import Step, do_work, find_work, in_stages, run_step
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, content, items, version

@@ -8,9 +8,10 @@ from itertools import pairwise
 from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, WIDE_STREAMS
 from music_lakehouse.defs.listening.tables import BRONZE, RAW
 from music_lakehouse.lakehouse import kafka_positions
-from music_lakehouse.lakehouse.changes import is_told_again, rows_behind
+from music_lakehouse.lakehouse.changes import rows_behind
 from music_lakehouse.lakehouse.kafka import Topic, describe_topics
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.positions import is_told_again
 from music_lakehouse.settings import Settings
 
 # With this a sensor's tick answers within five seconds, also where no broker does.

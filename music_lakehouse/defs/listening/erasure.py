@@ -26,12 +26,12 @@ from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms.text import clean_text
 from music_lakehouse.lakehouse import kafka_positions
-from music_lakehouse.lakehouse.changes import move_positions, record_source_position
 from music_lakehouse.lakehouse.checks import evaluate
 from music_lakehouse.lakehouse.erasure import Searched, Traces, remove_messages, search
 from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.kafka_positions import MESSAGE
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
+from music_lakehouse.lakehouse.positions import move_positions, record_source_position
 from music_lakehouse.lakehouse.steps import run_step
 from music_lakehouse.lakehouse.vacuum import forget_history
 

@@ -15,19 +15,12 @@ from pyspark.sql import functions as F
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.changes import (
-    Change,
-    Changes,
-    Stretch,
-    find_changes,
-    forget_positions,
-    record_positions,
-    total,
-)
+from music_lakehouse.lakehouse.changes import Change, Changes, find_changes, record_positions, total
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
 from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.kafka_positions import MESSAGE
 from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, Lake, Rows
+from music_lakehouse.lakehouse.positions import Stretch, forget_positions
 from music_lakehouse.lakehouse.query import evaluated, fetched, has_rows, query
 from music_lakehouse.lakehouse.stream_figures import MicroBatch
 from music_lakehouse.lakehouse.streaming import drain, without_damage

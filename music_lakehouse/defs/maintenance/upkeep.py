@@ -13,8 +13,9 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.changes import FEED_RETENTION, POSITIONS
+from music_lakehouse.lakehouse.changes import FEED_RETENTION
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.positions import POSITIONS
 from music_lakehouse.lakehouse.records import read_records
 from music_lakehouse.lakehouse.vacuum import stored_files, vacuum
 

@@ -11,8 +11,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from music_lakehouse.defs.catalogue.tables import TABLES
-from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.positions import POSITIONS
 from music_lakehouse_tests.defs.catalogue.databases import Catalogue, at, take, versions
 from music_lakehouse_tests.oracle.catalogue.compare import assert_lake_equals_oracle, assert_silver_is_the_database
 from music_lakehouse_tests.oracle.catalogue.tables import DIMENSIONS, FACTS, QUARANTINE

@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 
 from music_lakehouse.defs.customers.landed import CUSTOMER
 from music_lakehouse.defs.customers.tables import BRONZE, TABLES
-from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.positions import POSITIONS
 from music_lakehouse.lakehouse.repair import restore
 from music_lakehouse.simulator.customers.config import CustomersConfig
 from music_lakehouse.simulator.customers.simulation import land_customers

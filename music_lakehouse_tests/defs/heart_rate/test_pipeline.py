@@ -21,8 +21,8 @@ from music_lakehouse.defs.heart_rate.tables import (
     SILVER_HEART_RATE,
     TABLES,
 )
-from music_lakehouse.lakehouse.changes import POSITIONS
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.positions import POSITIONS
 from music_lakehouse.simulator.heart_rate.config import HeartRateConfig
 from music_lakehouse.simulator.heart_rate.simulation import land_heart_rates
 from music_lakehouse_tests.defs.heart_rate.lakes import (

@@ -10,10 +10,10 @@ import pytest
 
 from music_lakehouse.defs.heart_rate.assets import PEOPLE, RECORDINGS
 from music_lakehouse.defs.heart_rate.sensors import heart_rate_files
-from music_lakehouse.lakehouse.changes import record_source_position
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.file_ingest import ingest_files
 from music_lakehouse.lakehouse.files import file_digest
+from music_lakehouse.lakehouse.positions import record_source_position
 from music_lakehouse_tests.defs.file_sensors import SensedPlace, requested, skipped
 from music_lakehouse_tests.defs.heart_rate.lakes import land, name_people, recording
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from music_lakehouse.defs.listening.backlogs import rows_behind_gold, rows_unparsed
 from music_lakehouse.defs.listening.tables import BRONZE, RAW
-from music_lakehouse.lakehouse.changes import begin_anew, record_source_position
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.positions import begin_anew, record_source_position
 from music_lakehouse_tests.defs.listening.raw_rows import write_raw
 
 EVENT = "listen_events"

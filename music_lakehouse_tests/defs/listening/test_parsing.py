@@ -11,9 +11,9 @@ from music_lakehouse.defs.listening import parsing
 from music_lakehouse.defs.listening.parsing import Parsed, parse_topic
 from music_lakehouse.defs.listening.tables import BRONZE, EVENT_FIELDS, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
-from music_lakehouse.lakehouse.changes import begin_anew
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.lake import Lake, Rows
+from music_lakehouse.lakehouse.positions import begin_anew
 from music_lakehouse_tests.defs.listening.transforms.test_events import CASES, sent
 from music_lakehouse_tests.oracle.lake import read_table
 

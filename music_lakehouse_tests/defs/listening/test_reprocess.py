@@ -13,8 +13,8 @@ from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, GOLD
 from music_lakehouse.defs.listening.parsing import parse_topic
 from music_lakehouse.defs.listening.silver_tables import SILVER
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
-from music_lakehouse.lakehouse.changes import Stretch
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.positions import Stretch
 from music_lakehouse.lakehouse.repair import compute_again
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse_tests.defs.listening.histories import SENT_MS, dirty_history, raw_row, run_steps

@@ -12,10 +12,10 @@ from music_lakehouse.definitions import defs
 from music_lakehouse.defs.audit import daily_audit
 from music_lakehouse.defs.listening.schedules import reference_files_schedule
 from music_lakehouse.defs.listening.tables import REFERENCE_SONGS, REFERENCE_STATES
-from music_lakehouse.lakehouse.changes import record_source_position
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.files import file_digest
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.positions import record_source_position
 from music_lakehouse.resources.build import build_resources
 from music_lakehouse.settings import Settings
 

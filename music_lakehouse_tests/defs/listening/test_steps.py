@@ -13,10 +13,10 @@ from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, GOLD
 from music_lakehouse.defs.listening.silver_tables import DIM_USERS, SILVER
 from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
-from music_lakehouse.lakehouse.changes import forget_positions
 from music_lakehouse.lakehouse.erasure import remove_messages
 from music_lakehouse.lakehouse.kafka_positions import MESSAGE
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.positions import forget_positions
 from music_lakehouse.lakehouse.upsert import Written
 from music_lakehouse.simulator.reference import write_reference
 from music_lakehouse_tests.defs.listening.histories import batches_of, deliver, dirty_history, numbered, run_steps

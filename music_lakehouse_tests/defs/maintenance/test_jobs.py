@@ -18,11 +18,11 @@ from deltalake import DeltaTable
 from music_lakehouse.definitions import build_definitions
 from music_lakehouse.defs.listening.catalog import TABLES
 from music_lakehouse.defs.maintenance.schedules import daily_maintenance
-from music_lakehouse.lakehouse.changes import record_source_position
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.inventory import figures, find_tables
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.locks import LakeLock, current_holder, spark_children
+from music_lakehouse.lakehouse.positions import record_source_position
 from music_lakehouse.settings import Settings
 from music_lakehouse_tests.defs.listening.small_lakes import sound_tables, write, write_all
 from music_lakehouse_tests.oracle.lake import read_table

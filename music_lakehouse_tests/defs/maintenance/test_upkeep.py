@@ -16,8 +16,9 @@ from pyspark.sql import DataFrame
 
 from music_lakehouse.defs.maintenance.upkeep import RETENTION, Upkeep, keep_up, steps_behind
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.changes import FEED_RETENTION, Changes, find_changes, record_source_position
+from music_lakehouse.lakehouse.changes import FEED_RETENTION, Changes, find_changes
 from music_lakehouse.lakehouse.lake import CHANGE_TYPE, Lake, LakePaths
+from music_lakehouse.lakehouse.positions import record_source_position
 from music_lakehouse.lakehouse.steps import Step, run_step
 from music_lakehouse.lakehouse.streaming import drain
 from music_lakehouse.lakehouse.tables import Column, Table

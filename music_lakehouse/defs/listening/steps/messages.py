@@ -7,9 +7,9 @@ from pyspark.sql import DataFrame
 from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, WIDE_STREAMS
 from music_lakehouse.defs.listening.parsing import KAFKA_TIME
 from music_lakehouse.defs.listening.steps.sources import ALL_BRONZE, LISTENS
-from music_lakehouse.lakehouse.changes import Stretch
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.positions import Stretch
 from music_lakehouse.lakehouse.tables import Table
 
 
