@@ -116,3 +116,9 @@ def connect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect
 def lake(spark: SparkSession, tmp_path: Path) -> Lake:
     """An empty lake of the test's own."""
     return Lake(str(tmp_path / "lake"), spark)
+
+
+@pytest.fixture
+def commit_by_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps take what waits for them in pieces of one commit each."""
+    monkeypatch.setattr("music_lakehouse.lakehouse.steps.MOST_ROWS_A_PIECE", 0)

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from music_lakehouse.defs.catalogue.tables import TABLES
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.positions import POSITIONS
-from music_lakehouse_tests.defs.catalogue.databases import Catalogue, at, take, versions
+from music_lakehouse_tests.defs.catalogue.databases import Catalogue, at, take, take_files, versions
 from music_lakehouse_tests.oracle.catalogue.compare import assert_lake_equals_oracle, assert_silver_is_the_database
 from music_lakehouse_tests.oracle.catalogue.tables import DIMENSIONS, FACTS, QUARANTINE
 from music_lakehouse_tests.oracle.lake import read_table
@@ -205,6 +205,25 @@ def test_files_that_are_taken_in_other_batches_and_orders_make_the_same_tables(
         assert_lake_equals_oracle(lake.root, batches)
     for name in TABLES:
         assert lake.rows(TABLES[name]) == loads.rows(TABLES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("commit_by_commit")
+def test_loads_that_wait_are_taken_in_pieces_and_make_the_same_tables(
+    lake: Lake, catalogue: Catalogue, seed: int
+) -> None:
+    catalogue.simulate(streams=600, seed=seed)
+    for number in range(8):
+        catalogue.land(full_refresh=number == 5)
+        if number % 4 == 0:
+            catalogue.scan(lake)
+            take(lake, catalogue.landing)
+            assert_lake_equals_oracle(lake.root, catalogue.landing)
+        else:
+            take_files(lake, catalogue.landing)
+        catalogue.simulate(streams=100, seed=seed, rounds=1)
+    take(lake, catalogue.landing)
+    assert_lake_equals_oracle(lake.root, catalogue.landing)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from music_lakehouse.lakehouse.positions import POSITIONS
 from music_lakehouse.lakehouse.repair import restore
 from music_lakehouse.simulator.customers.config import CustomersConfig
 from music_lakehouse.simulator.customers.simulation import land_customers
-from music_lakehouse_tests.defs.customers.lakes import deliver, landed_below, run_all, versions
+from music_lakehouse_tests.defs.customers.lakes import deliver, landed_below, run_all, take_files, versions
 from music_lakehouse_tests.oracle.customers.compare import assert_lake_equals_oracle
 from music_lakehouse_tests.oracle.customers.examples import customer, item, land, land_content, order
 from music_lakehouse_tests.oracle.customers.laws import ids_are_kept
@@ -116,6 +116,23 @@ def test_increments_make_the_tables_of_one_batch_and_keep_the_numbers_of_version
         known = now
     assert len({row["c_custkey"] for row in known}) < len(known)
     assert sum(row["dim_customer_id"] is None for row in read_table(lake.root, FACTS)) > 0, "some wait"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("commit_by_commit")
+def test_files_that_wait_are_taken_in_pieces_and_make_the_same_tables(lake: Lake, tmp_path: Path, seed: int) -> None:
+    simulated, landing = tmp_path / "simulated", tmp_path / "landing"
+    land_customers(simulated, CustomersConfig(scale=0.001, chunks=3, seed=seed, start=START, dirty=0.05))
+    files = landed_below(simulated)
+    for number, first in enumerate(range(0, len(files), 3)):
+        deliver(files[first : first + 3], simulated, landing)
+        if number % 4 == 1:
+            run_all(lake, landing)
+            assert_lake_equals_oracle(lake.root, landing)
+        else:
+            take_files(lake, landing)
+    run_all(lake, landing)
+    assert_lake_equals_oracle(lake.root, landing)
 
 
 @pytest.mark.slow

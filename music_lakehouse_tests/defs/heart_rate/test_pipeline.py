@@ -13,6 +13,7 @@ from random import Random
 import pytest
 from pyspark.sql import SparkSession
 
+from music_lakehouse.defs.heart_rate.assets import RECORDINGS
 from music_lakehouse.defs.heart_rate.tables import (
     DIM_PATIENTS,
     HEART_RATE_BY_PATIENT,
@@ -21,6 +22,7 @@ from music_lakehouse.defs.heart_rate.tables import (
     SILVER_HEART_RATE,
     TABLES,
 )
+from music_lakehouse.lakehouse.file_ingest import ingest_files
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.positions import POSITIONS
 from music_lakehouse.simulator.heart_rate.config import HeartRateConfig
@@ -266,6 +268,30 @@ def test_dropped_tables_are_made_good(lake: Lake, tmp_path: Path, spark: SparkSe
         Path(lake.path(TABLES[name])).rename(tmp_path / name)
     land(landing, "b.json", recording(1, 70), hours=1)
     run_all(Lake(lake.root, spark), landing)
+    assert_lake_equals_oracle(lake.root, landing)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("commit_by_commit")
+def test_recordings_that_wait_are_taken_in_pieces_and_make_the_same_tables(
+    lake: Lake, tmp_path: Path, seed: int
+) -> None:
+    simulated, landing, rng = tmp_path / "simulated", tmp_path / "landing", Random(seed)
+    for start in (START, None):
+        land_heart_rates(simulated, HeartRateConfig(files=8, recordings=200, seed=seed, start=start, dirty=0.1))
+    people = (simulated / "heart_rate" / "patient_info.csv").read_text().splitlines()[1:]
+    files = sorted((simulated / "heart_rate" / "recordings").iterdir())
+    rng.shuffle(files)
+    (landing / "heart_rate" / "recordings").mkdir(parents=True)
+    for number, file in enumerate(files):
+        shutil.copy2(file, landing / "heart_rate" / "recordings")
+        if number % 5 == 0:
+            name_people(landing, *rng.sample(people, len(people) // 2))
+            run_all(lake, landing)
+            assert_lake_equals_oracle(lake.root, landing)
+        else:
+            ingest_files(lake, RECORDINGS, landing)
+    run_all(lake, landing)
     assert_lake_equals_oracle(lake.root, landing)
 
 
