@@ -8,7 +8,6 @@ from music_lakehouse.defs.catalog import CHECKS, find_table
 from music_lakehouse.defs.shell import asset_key, check_result
 from music_lakehouse.lakehouse.checks import evaluate
 from music_lakehouse.lakehouse.lake import Snapshot
-from music_lakehouse.lakehouse.locks import LakeLock
 from music_lakehouse.resources.lakehouse import LakehouseResource
 
 AUDIT_PREFIX = "audit_"
@@ -37,7 +36,7 @@ def whole_tables(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseRes
     They speak of several tables, which agree between two runs only: all are read as they are then. Waits for the run
     that holds the lake, and holds up the next one for no longer than it takes to open the tables.
     """
-    with LakeLock(lakehouse.root).held(context.run.run_id, wait_seconds=LOCK_WAIT_SECONDS):
+    with lakehouse.still(wait_seconds=LOCK_WAIT_SECONDS):
         lake = Snapshot(lakehouse.root, _READ)
     broken = []
     for table, all_checks in _AUDITED.items():

@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -37,6 +39,16 @@ class LakehouseResource(dg.ConfigurableResource):
             lock.acquire(self._run_id, wait_seconds=self.lock_wait_seconds, lends=lends)
             self._lock = lock
         return self._lock
+
+    @contextmanager
+    def still(self, *, wait_seconds: float) -> Iterator[None]:
+        """Meanwhile no other run writes the lake, so that its tables agree. Where this run holds it, between two of its
+        own steps, they agree as far as it has come. Raises LakeLockedError where another holds it for longer."""
+        if self._lock is not None:
+            yield
+            return
+        with LakeLock(self.root).held(self._run_id, wait_seconds=wait_seconds):
+            yield
 
     @property
     def lake(self) -> Lake:

@@ -103,6 +103,21 @@ def test_a_run_says_what_it_changed_and_the_next_one_changes_nothing(place: Plac
     assert place.execute("audit").success
 
 
+def test_an_asset_that_is_run_alone_is_audited_too_and_takes_a_backlog_in_commits_of_bounded_length(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("music_lakehouse.defs.listening.parsing.MOST_MESSAGES_A_PIECE", 10)
+    batches = []
+    for _ in range(2):
+        to_kafka([Message(AUTH, b"no JSON", 0)] * 25, place.settings)
+        # As from Dagster's UI: with all checks of the asset.
+        result = place.execute("streaming_pipeline", AUTHS[:1])
+        assert result.success
+        assert outcomes(result)[f"raw/{AUTH}", "audit_no_offset_twice"].passed
+        batches.append(figures(result)[f"raw/{AUTH}"]["batches"])
+    assert batches == [1, 3]
+
+
 @pytest.mark.slow
 def test_a_topic_of_mostly_broken_messages_stops_at_bronze(place: Place) -> None:
     good = json.dumps({"ts": 1_700_000_000_000, "sessionId": 1, "itemInSession": 0, "level": "free", "success": True})
