@@ -44,6 +44,8 @@ class Change:
     """What the log says of the commits after `since`."""
     few: bool = True
     """Whether they may be fetched."""
+    corrected: bool = False
+    """Whether others of what is new, in another piece, changed or removed rows: what was added here may not stand."""
     claimed: DataFrame | None = field(default=None, repr=False)
     """Rows that count as changed though nobody changed them: what follows from them is to be computed again."""
     why: str = ""
@@ -76,8 +78,10 @@ class Change:
 
     @property
     def append_only(self) -> bool:
-        """Whether the log says that rows were only added: then all rows are inserts, and none was added twice."""
-        return self.since is not None and self.claimed is None and all(map(delta.is_append, self.commits))
+        """Whether the log says that rows were only added: then all rows are inserts, none was added twice, and the
+        source has them as they are here."""
+        only_added = self.since is not None and self.claimed is None and all(map(delta.is_append, self.commits))
+        return only_added and not self.corrected
 
     @property
     def count(self) -> int | None:
@@ -121,8 +125,8 @@ class Change:
     def only(self, commits: Sequence[Mapping[str, Any]], *, few: bool) -> Change:
         """What these of the commits brought, which follow each other."""
         first, last = _version(commits[0]), _version(commits[-1])
-        state = replace(self.state, version=last)
-        return replace(self, state=state, since=first - 1, commits=tuple(commits), few=few)
+        state, corrected = replace(self.state, version=last), not self.append_only
+        return replace(self, state=state, since=first - 1, commits=tuple(commits), few=few, corrected=corrected)
 
     def inserted_as(self, name: str, transform: Callable[[DataFrame], DataFrame], *, many: bool = False) -> DataFrame:
         """What the transform, which the name stands for, makes of `inserted`; where few rows are expected, and else if

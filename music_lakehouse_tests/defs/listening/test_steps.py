@@ -9,7 +9,7 @@ from random import Random
 import pyarrow as pa
 import pytest
 
-from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, GOLD
+from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, GOLD, WIDE_STREAMS
 from music_lakehouse.defs.listening.silver_tables import DIM_USERS, SILVER
 from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
@@ -17,6 +17,8 @@ from music_lakehouse.lakehouse.erasure import remove_messages
 from music_lakehouse.lakehouse.kafka_positions import MESSAGE
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.positions import forget_positions
+from music_lakehouse.lakehouse.steps import run_step
+from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written
 from music_lakehouse.simulator.reference import write_reference
 from music_lakehouse_tests.defs.listening.histories import batches_of, deliver, dirty_history, numbered, run_steps
@@ -134,6 +136,8 @@ LOADS: list[list[tuple[str, Row]]] = [
         ("listen_events", listen(4000, 4, level="paid", duration=1.0, song="Other", **{**OSLO, "city": "Rome"})),
         ("listen_events", listen(4000, 4, level="paid", duration=2.0, lat=-0.0, lon=0.0)),
         ("listen_events", listen(-9000, 0, session=2, level="paid", firstName="Ann")),
+        # A place whose names share a key with one that was told before, and come behind it.
+        ("listen_events", listen(6000, 6, level="paid", state="y", city="z|x")),
     ],
     # Evidence at exactly the versions' starts; an event of 2000 and one of a day ahead of its message.
     [
@@ -154,6 +158,55 @@ def test_odd_histories_are_right_after_each_load(lake: Lake, tmp_path: Path) -> 
         sent += len(load)
         run_steps(lake, tmp_path / "no-reference")
         assert_lake_equals_oracle(lake.root, messages[:sent], tmp_path / "no-reference", KEPT)
+
+
+DIMENSIONS = [table for table in SILVER if table.name.startswith("dim_")]
+WAITING: dict[str, tuple[list[tuple[list[tuple[str, Row]], list[Table]]], int]] = {
+    "a fact gets the key of another version in a later commit than it came with": (
+        [
+            ([("listen_events", listen(1000, 1, session=2))], [*DIMENSIONS, FACT_STREAMS]),
+            ([("auth_events", event(-9000, 0, success=True, **ANNA))], [*DIMENSIONS, FACT_STREAMS]),
+        ],
+        2,
+    ),
+    "a version goes, and comes again under its key with another level": (
+        [
+            ([("auth_events", event(-9000, 0, success=True, **ANNA))], DIMENSIONS),
+            ([("page_view_events", event(0, 9, page="Home", level="paid", **ANNA))], [*DIMENSIONS, FACT_STREAMS]),
+        ],
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WAITING)
+@pytest.mark.usefixtures("commit_by_commit")
+def test_what_changed_twice_before_wide_streams_saw_it_is_right_in_every_commit(
+    lake: Lake, tmp_path: Path, name: str
+) -> None:
+    loads, facts = WAITING[name]
+    nowhere = tmp_path / "no-reference"
+    first = [("listen_events", listen(0))] if facts == 1 else [("listen_events", listen(0, userId=9))]
+    messages = as_messages(*first, *(each for events, _ in loads for each in events))
+    deliver(lake, messages[:1])
+    run_steps(lake, nowhere)
+    before = lake.state(WIDE_STREAMS)
+    assert before is not None
+    for message, (_, tables) in zip(messages[1:], loads, strict=True):
+        deliver(lake, [message])
+        for table in tables:
+            run_step(lake, STEPS[table])
+        lake.release()
+
+    report = run_step(lake, STEPS[WIDE_STREAMS])
+
+    assert report.pieces > 1
+    if lake.state(WIDE_STREAMS) != before:
+        written = pa.table(lake.present(WIDE_STREAMS).load_cdf(before.version + 1)).to_pylist()
+        assert all(row["level"] for row in written if row["_change_type"] != "delete"), "whose user nobody knows"
+    run_steps(lake, nowhere)
+    assert lake.rows(FACT_STREAMS) == facts
+    assert_lake_equals_oracle(lake.root, messages, nowhere, KEPT)
 
 
 @pytest.mark.slow

@@ -65,10 +65,6 @@ def _update_dim_location(lake: Lake, changes: Changes) -> Written:
     touched = of_listens(lake, new_listens(changes), dimensions.PLACES)
     keys = evaluated(lake, "SELECT locationKey FROM {touched}", touched=touched)
     renamed = _edited_keys(lake, changes, REFERENCE_STATES, "stateCode")
-    if renamed is None and changes.only_added(LISTENS):
-        current = keyed(lake, DIM_LOCATION, keys)
-        desired = evaluated(lake, dimensions.NAMED_PLACES, places=touched, states=REFERENCE_STATES)
-        return make_equal(lake, DIM_LOCATION, desired, current=current)
     if renamed is not None:
         sql = f"""
             SELECT locationKey FROM (SELECT locationKey, {dimensions.STATE_CODE} AS code FROM {{known}}) AS k
@@ -76,15 +72,16 @@ def _update_dim_location(lake: Lake, changes: Changes) -> Written:
         """
         in_renamed = evaluated(lake, sql, known=DIM_LOCATION, renamed=renamed)
         keys = distinct(lake, "locationKey", keys, in_renamed)
-    if not changes.only_added(LISTENS):
-        told = of_listens(lake, LISTENS, _semi_join(dimensions.PLACES, "locationKey"), keys=keys)
+    current = keyed(lake, DIM_LOCATION, keys)
+    if changes.only_added(LISTENS):
+        # Of names that share a key the first counts, whether it was told before or now.
+        columns = ", ".join(("locationKey", *dimensions.PARTS))
+        both = " UNION ALL ".join(f"SELECT {columns} FROM {{{name}}}" for name in ("known", "new"))
+        told = evaluated(lake, dimensions.PLACES.replace("{told}", f"({both})"), known=current, new=touched)
     else:
-        columns = ", ".join(f"p.{name}" for name in ("locationKey", *dimensions.PARTS))
-        sql = f"SELECT {columns} FROM {{known}} AS p SEMI JOIN {{keys}} AS k ON p.locationKey = k.locationKey"
-        new = f"SELECT {columns} FROM {{touched}} AS p ANTI JOIN {{known}} AS k ON p.locationKey = k.locationKey"
-        told = evaluated(lake, f"{sql} UNION ALL {new}", known=DIM_LOCATION, keys=keys, touched=touched)
+        told = of_listens(lake, LISTENS, _semi_join(dimensions.PLACES, "locationKey"), keys=keys)
     desired = evaluated(lake, dimensions.NAMED_PLACES, places=told, states=REFERENCE_STATES)
-    return make_equal(lake, DIM_LOCATION, desired, current=keyed(lake, DIM_LOCATION, keys), delete=True)
+    return make_equal(lake, DIM_LOCATION, desired, current=current, delete=True)
 
 
 def _update_dim_datetime(lake: Lake, changes: Changes) -> Written:

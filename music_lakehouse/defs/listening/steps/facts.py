@@ -12,7 +12,7 @@ from music_lakehouse.defs.listening.transforms import streams
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
-from music_lakehouse.lakehouse.lake import Lake, Rows
+from music_lakehouse.lakehouse.lake import CHANGE_TYPE, Lake, Rows
 from music_lakehouse.lakehouse.query import distinct, evaluated, has_rows, keyed
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
@@ -127,7 +127,11 @@ def _facts_with_changed_dimensions(lake: Lake, changes: Changes) -> Rows | None:
         if change is None or change.append_only:
             continue
         images = f"SELECT DISTINCT {key}, {', '.join(shown)} FROM {{changed}}"
-        sql = f"SELECT {key} FROM ({images}) AS images GROUP BY {key} HAVING count(*) > 1"
+        # One that went may have come again since, and show something else.
+        sql = f"""
+            SELECT {key} FROM ({images}) AS images GROUP BY {key} HAVING count(*) > 1
+            UNION SELECT {key} FROM {{changed}} WHERE {CHANGE_TYPE} = 'delete'
+        """
         changed = evaluated(lake, sql, changed=change.found)
         if has_rows(changed):
             sql = f"SELECT event_id, date_part FROM {{facts}} AS f SEMI JOIN {{changed}} AS c ON f.{key} = c.{key}"
