@@ -80,12 +80,13 @@ def describe_topics(
 
 
 def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int = 2) -> list[str]:
-    """Create the topics that are missing, and return their names.
+    """Create the topics that are missing, and return their names, once the broker tells of them.
 
     Raises TopicMissingError where the broker doesn't let us create one, BrokerUnavailableError where none answers,
     BrokerAccessError where one refuses us.
     """
-    admin, cluster = open_admin(settings, time.monotonic() + TIMEOUT_SECONDS)
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    admin, cluster = open_admin(settings, deadline)
     missing = [name for name in names if name not in cluster.topics]
     if not missing:
         return []
@@ -103,7 +104,21 @@ def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int =
                 f"topic {name} does not exist on {settings.kafka_bootstrap_servers} and could not be created "
                 f"({error.args[0].str()}): create it, or set KAFKA_TOPIC_PREFIX"
             ) from error
+    try:
+        await_topics(admin, missing, deadline)
+    except (KafkaException, TimeoutError) as error:
+        raise unavailable(settings, error) from error
     return missing
+
+
+def await_topics(admin: AdminClient, names: Iterable[str], deadline: float) -> None:
+    """Wait until a broker tells of topics that were just created, as it learns of them a moment later. Raises
+    TimeoutError at the deadline (`time.monotonic()`), KafkaException where no broker answers."""
+    missing = set(names)
+    while missing := missing - admin.list_topics(timeout=_left(deadline)).topics.keys():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no broker tells of {', '.join(sorted(missing))}")
+        time.sleep(0.05)
 
 
 def newest_message_time(settings: Settings, topic: Topic) -> int | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import psutil
+
+ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,19 @@ class Process:
 
     @property
     def alive(self) -> bool:
+        """Whether it runs; not where all that is left of it waits for whoever started it to ask how it ended."""
         try:
+            # Loosely, as psutil derives start times from the wall clock.
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+            return abs(process.create_time() - self.started) < 1 and process.status() not in ENDED
         except psutil.NoSuchProcess:
             return False
+
+    def ends_within(self, seconds: float) -> bool:
+        """Whether it has ended by then; returns as soon as it has."""
+        deadline = time.monotonic() + seconds
+        while self.alive:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.1)
+        return True

@@ -18,14 +18,16 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-import psutil
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from music_lakehouse.jars import JARS, broker_jars, find_java
+from music_lakehouse.lakehouse.kafka import await_topics
+from music_lakehouse.lakehouse.processes import Process
 
 HOST = "127.0.0.1"
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
@@ -161,6 +163,10 @@ class EmbeddedBroker:
                     raise BrokerError(
                         f"Topic {name} was not created on {self.bootstrap_servers}: {reason.str()}"
                     ) from error
+        try:
+            await_topics(admin, created, time.monotonic() + START_SECONDS)
+        except (KafkaException, TimeoutError) as error:
+            raise BrokerError(f"{self.bootstrap_servers} doesn't tell of new topics: see {self.log_file}") from error
         return created
 
     def __enter__(self) -> EmbeddedBroker:
@@ -180,16 +186,15 @@ class EmbeddedBroker:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _process(self) -> psutil.Process | None:
+    def _process(self) -> Process | None:
         """The broker's process. A process file whose process has ended, or whose id another process has now, counts for
-        nothing; start times are compared loosely, as psutil derives them from the wall clock."""
+        nothing."""
         try:
             recorded = json.loads(self._process_file.read_text())
-            process = psutil.Process(recorded["pid"])
-            same = abs(process.create_time() - recorded["started"]) < 2
-        except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
+            process = Process(recorded["pid"], recorded["started"])
+        except (FileNotFoundError, json.JSONDecodeError):
             return None
-        return process if same and not _has_ended(process) else None
+        return process if process.alive else None
 
     def _require_same_port(self) -> None:
         port = json.loads(self._process_file.read_text())["port"]
@@ -211,7 +216,7 @@ class EmbeddedBroker:
                     "or choose another port in KAFKA_BOOTSTRAP_SERVERS"
                 ) from error
 
-    def _launch(self) -> psutil.Process:
+    def _launch(self) -> Process:
         if not (self.data / "log").exists():
             self._format()
         self._write_properties("server.properties", "log")
@@ -225,9 +230,8 @@ class EmbeddedBroker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        process = psutil.Process(self._child.pid)
-        record = {"pid": process.pid, "started": process.create_time(), "port": self.port}
-        self._process_file.write_text(json.dumps(record))
+        process = Process.of(self._child.pid)
+        self._process_file.write_text(json.dumps({**asdict(process), "port": self.port}))
         return process
 
     def _format(self) -> None:
@@ -272,10 +276,10 @@ class EmbeddedBroker:
         class_path = str(JARS / "broker" / "*")
         return [str(find_java().path), "-XX:+UseSerialGC", *LOGGING, "-cp", class_path, *arguments]
 
-    def _await_answer(self, process: psutil.Process) -> None:
+    def _await_answer(self, process: Process) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            if not process.alive:
                 raise BrokerError(f"The broker ended while it started: see {self.log_file}")
             # The connection first, as librdkafka would wait out its own back-off after a refused one.
             with (
@@ -291,28 +295,11 @@ class EmbeddedBroker:
         # Silent: what goes wrong comes as an exception, and librdkafka would log it to stderr as well.
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
 
-    def _terminate(self, process: psutil.Process) -> None:
+    def _terminate(self, process: Process) -> None:
         for sign in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, sign)
-            if _ends_within(process, STOP_SECONDS):
+            if process.ends_within(STOP_SECONDS):
                 break
         if self._child is not None:
             self._child.wait()
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    """Also where the program that started it has not asked how: until then the system keeps what is left of it."""
-    try:
-        return process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _ends_within(process: psutil.Process, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not _has_ended(process):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.1)
-    return True
