@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 
 from music_lakehouse.lakehouse.changes import Changes, claim_changes, find_changes, record_positions
-from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.lake import MOST_ROWS_FETCHED, Lake
 from music_lakehouse.lakehouse.positions import Stretch, forget_positions
 from music_lakehouse.lakehouse.query import MOST_ROWS_READ_AT_ONCE
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written
 
-MOST_ROWS_A_PIECE = 100_000
-"""Changed rows that a step takes at once, but for a commit that has more: what follows from them is held in memory."""
+MOST_ROWS_A_PIECE = MOST_ROWS_FETCHED
+"""Changed rows that a step takes at once, but for a commit that has more: what follows from them is held in memory. A
+piece reads what later ones brought for the keys that it touches, so that many small ones cost more than few."""
 
 
 @dataclass(frozen=True)
