@@ -85,8 +85,7 @@ def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int =
     Raises TopicMissingError where the broker doesn't let us create one, BrokerUnavailableError where none answers,
     BrokerAccessError where one refuses us.
     """
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    admin, cluster = open_admin(settings, deadline)
+    admin, cluster = open_admin(settings, time.monotonic() + TIMEOUT_SECONDS)
     missing = [name for name in names if name not in cluster.topics]
     if not missing:
         return []
@@ -105,7 +104,7 @@ def ensure_topics(settings: Settings, names: Iterable[str], *, partitions: int =
                 f"({error.args[0].str()}): create it, or set KAFKA_TOPIC_PREFIX"
             ) from error
     try:
-        await_topics(admin, missing, deadline)
+        await_topics(admin, missing, time.monotonic() + TIMEOUT_SECONDS)
     except (KafkaException, TimeoutError) as error:
         raise unavailable(settings, error) from error
     return missing

@@ -18,10 +18,13 @@ from music_lakehouse_tests.chaos.runner import Fault
 
 pytestmark = [pytest.mark.chaos, pytest.mark.spark, pytest.mark.kafka]
 
+# In the order in which a run comes to them, so that each kill has the work of the runs before it behind it.
 IN_A_FIRST_LOAD = [Fault("parse_batch", "after", "bronze.page_view_events", victim="python")]
-IN_AN_INCREMENT = [Fault("merge", "during", "silver.dim_users", milliseconds=300, victim="jvm")]
-# The full suite's, in the order in which a run comes to them, so that each kill has the work of the runs before it
-# behind it.
+IN_AN_INCREMENT = [
+    Fault("ingest_batches", "at_commit", "raw.listen_events"),
+    Fault("merge", "during", "silver.dim_users", milliseconds=300, victim="jvm"),
+]
+# The full suite's.
 EVERYWHERE_IN_A_FIRST_LOAD = [
     Fault("create", "after", "raw.listen_events"),
     Fault("ingest_batches", "before", "raw.listen_events"),
@@ -88,7 +91,7 @@ def test_a_table_whose_creation_was_killed_before_its_commit_is_created_again(la
 
 
 @pytest.mark.timeout(1800)
-def test_killed_at_two_points_the_tables_are_those_of_the_oracle(lab: Lab, spark: SparkSession) -> None:
+def test_killed_at_three_points_the_tables_are_those_of_the_oracle(lab: Lab, spark: SparkSession) -> None:
     lab_after(lab, IN_A_FIRST_LOAD, IN_AN_INCREMENT)
 
 

@@ -132,6 +132,7 @@ def _memory(record: Record) -> Iterator[Verdict]:
             if part in sample.memory
         ]
         yield _flat(f"Memory of {part}", points, record, MEMORY, WARM_SECONDS)
+    yield _flat("Memory of a run, at most, from run to run", peaks_of_runs(record), record, MEMORY)
     # A run keeps there what several of its steps read.
     heap = [
         Point(sample.at - record.began, sample.heap.size, sample.heap.life)
@@ -143,6 +144,16 @@ def _memory(record: Record) -> Iterator[Verdict]:
         most = max((s.memory[part].size for s in record.samples if part in s.memory), default=0)
         name = f"Memory of {part}: never more than {allowed / MB:,.0f} MB"
         yield Verdict(name, most <= allowed, f"{most / MB:,.0f} MB")
+
+
+def peaks_of_runs(record: Record) -> list[Point]:
+    """The most memory of each run's process, when it was seen."""
+    peaks: dict[int, Point] = {}
+    for sample in record.samples:
+        run = sample.memory.get(processes.RUN)
+        if run is not None and (run.life not in peaks or run.size > peaks[run.life].value):
+            peaks[run.life] = Point(sample.at - record.began, run.size)
+    return list(peaks.values())
 
 
 def _files(record: Record) -> Iterator[Verdict]:
