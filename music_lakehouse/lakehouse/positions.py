@@ -131,12 +131,13 @@ def compute_again(lake: LakePaths, step: str, stretch: Stretch) -> None:
 
 def begins_anew(lake: LakePaths, step: str) -> bool:
     """Whether the step was told to begin anew, and has not done so yet."""
-    return _ANEW in _recorded(lake, step)
+    return read_told(lake, step).anew
 
 
 def is_told_again(lake: LakePaths, step: str) -> bool:
     """Whether the step was told to take anything again, and has not done so yet."""
-    return any(source.startswith(_ANEW) for source in _recorded(lake, step))
+    told = read_told(lake, step)
+    return told.anew or bool(told.again)
 
 
 def downstream_of(lake: LakePaths, tables: Iterable[str]) -> list[str]:

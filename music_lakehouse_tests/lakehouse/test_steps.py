@@ -21,6 +21,10 @@ def _nothing(_lake: Lake, _changes: Changes) -> Written:
     return Written()
 
 
+def _counted(_lake: Lake, changes: Changes) -> Written:
+    return Written(inserted=changes.count or 0)
+
+
 def test_steps_of_one_stage_need_nothing_of_each_other() -> None:
     songs, users = Step(SONGS, (ITEMS,), _nothing), Step(USERS, (ITEMS,), _nothing)
     facts = Step(FACTS, (ITEMS, USERS), _nothing, after=(SONGS,))
@@ -78,27 +82,23 @@ def test_a_change_without_rows_is_taken_without_asking_the_step(lake: Lake) -> N
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("at_once", [False, True])
 def test_many_changes_are_taken_in_pieces_and_a_step_that_dies_between_them_goes_on_there(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, at_once: bool
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "MOST_ROWS_A_PIECE", 2)
     taken: list[int | None] = []
 
-    def update(_lake: Lake, changes: Changes) -> Written:
+    def update(lake: Lake, changes: Changes) -> Written:
         if changes.count == 1:
             raise OSError("killed")
         taken.append(changes.count)
-        return Written(inserted=changes.count or 0)
+        return _counted(lake, changes)
 
-    step = Step(replace(ITEMS, name="copy"), (ITEMS,), update, takes_all_at_once=at_once)
+    step = Step(replace(ITEMS, name="copy"), (ITEMS,), update)
     lake.create(ITEMS)
     run_step(lake, step)
     for number in range(5):
         lake.append(items(lake.spark, (number, "a", MONDAY, 1.0)), ITEMS)
-    if at_once:
-        assert run_step(lake, step).written.inserted == 5
-        return
     with pytest.raises(OSError, match="killed"):
         run_step(lake, step)
     assert taken == [0, 2, 2]
@@ -107,6 +107,21 @@ def test_many_changes_are_taken_in_pieces_and_a_step_that_dies_between_them_goes
     report = run_step(lake, step)
     assert (report.pieces, report.written.inserted) == (1, 2)
     assert not find_work(lake, step)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("how", ["reads_all", "takes_all_at_once"])
+def test_a_step_that_does_the_same_for_a_part_as_for_all_takes_all_at_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(steps, "MOST_ROWS_A_PIECE", 2)
+    step = replace(Step(replace(ITEMS, name="copy"), (ITEMS,), _counted), **{how: True})  # type: ignore[arg-type]
+    lake.create(ITEMS)
+    run_step(lake, step)
+    for number in range(5):
+        lake.append(items(lake.spark, (number, "a", MONDAY, 1.0)), ITEMS)
+    report = run_step(lake, step)
+    assert (report.pieces, report.written.inserted) == (1, 5)
 
 
 @pytest.mark.spark

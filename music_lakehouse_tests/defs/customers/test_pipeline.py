@@ -31,6 +31,12 @@ START = datetime(2024, 3, 1)
 DIMENSION, FACTS = "gold.dim_customer", "gold.fact_sales"
 
 
+def dirty_files(simulated: Path, seed: int, *, chunks: int = 3) -> list[Path]:
+    """Simulated files with faults below `simulated`, in the order in which they land."""
+    land_customers(simulated, CustomersConfig(scale=0.001, chunks=chunks, seed=seed, start=START, dirty=0.05))
+    return landed_below(simulated)
+
+
 def test_tpch_answers_from_gold_as_from_the_files_and_a_second_run_writes_nothing(
     lake: Lake, tmp_path: Path, seed: int
 ) -> None:
@@ -92,8 +98,7 @@ def test_large_changes_make_the_tables_that_small_ones_make(lake: Lake, tmp_path
 @pytest.mark.usefixtures("only_large_changes")
 def test_large_simulated_changes_make_the_tables_of_one_batch(lake: Lake, tmp_path: Path, seed: int) -> None:
     simulated, landing = tmp_path / "simulated", tmp_path / "landing"
-    land_customers(simulated, CustomersConfig(scale=0.001, chunks=3, seed=seed, start=START, dirty=0.05))
-    files = landed_below(simulated)
+    files = dirty_files(simulated, seed)
     for part in (files[: len(files) // 2], files[len(files) // 2 :]):
         deliver(part, simulated, landing)
         run_all(lake, landing)
@@ -104,8 +109,7 @@ def test_increments_make_the_tables_of_one_batch_and_keep_the_numbers_of_version
     lake: Lake, tmp_path: Path, seed: int
 ) -> None:
     simulated, landing = tmp_path / "simulated", tmp_path / "landing"
-    land_customers(simulated, CustomersConfig(scale=0.001, chunks=3, seed=seed, start=START, dirty=0.05))
-    files = landed_below(simulated)
+    files = dirty_files(simulated, seed)
     known: list[Row] = []
     for first in range(0, len(files), 5):
         deliver(files[first : first + 5], simulated, landing)
@@ -122,8 +126,7 @@ def test_increments_make_the_tables_of_one_batch_and_keep_the_numbers_of_version
 @pytest.mark.usefixtures("commit_by_commit")
 def test_files_that_wait_are_taken_in_pieces_and_make_the_same_tables(lake: Lake, tmp_path: Path, seed: int) -> None:
     simulated, landing = tmp_path / "simulated", tmp_path / "landing"
-    land_customers(simulated, CustomersConfig(scale=0.001, chunks=3, seed=seed, start=START, dirty=0.05))
-    files = landed_below(simulated)
+    files = dirty_files(simulated, seed)
     for number, first in enumerate(range(0, len(files), 3)):
         deliver(files[first : first + 3], simulated, landing)
         if number % 4 == 1:
@@ -138,8 +141,7 @@ def test_files_that_wait_are_taken_in_pieces_and_make_the_same_tables(lake: Lake
 @pytest.mark.slow
 def test_files_that_are_read_late_and_in_any_order_make_the_same_tables(lake: Lake, tmp_path: Path, seed: int) -> None:
     simulated, landing = tmp_path / "simulated", tmp_path / "landing"
-    land_customers(simulated, CustomersConfig(scale=0.001, chunks=4, seed=seed, start=START, dirty=0.05))
-    files = landed_below(simulated)
+    files = dirty_files(simulated, seed, chunks=4)
     Random(seed).shuffle(files)
     for first in range(0, len(files), 6):
         # Of two files with one content the first is the one that counts: the order of these stays.

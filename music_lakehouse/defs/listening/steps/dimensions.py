@@ -37,9 +37,7 @@ def _update_dim_songs(lake: Lake, changes: Changes) -> Written:
     if edited is None and changes.only_added(LISTENS):
         # Of the others the dimension is what was told.
         current = keyed(lake, DIM_SONGS, keys)
-        columns = "songKey, title, artistName, duration"
-        both = " UNION ALL ".join(f"SELECT {columns} FROM {{{n}}}" for n in ("known", "new"))
-        desired = evaluated(lake, dimensions.SONGS.replace("{told}", f"({both})"), known=current, new=new)
+        desired = _of_known_and_new(lake, dimensions.SONGS, "songKey, title, artistName, duration", current, new)
         return make_equal(lake, DIM_SONGS, desired, current=current)
     return _tell_again(lake, DIM_SONGS, distinct(lake, "songKey", keys, edited), dimensions.DIM_SONGS_ROWS)
 
@@ -76,8 +74,7 @@ def _update_dim_location(lake: Lake, changes: Changes) -> Written:
     if changes.only_added(LISTENS):
         # Of names that share a key the first counts, whether it was told before or now.
         columns = ", ".join(("locationKey", *dimensions.PARTS))
-        both = " UNION ALL ".join(f"SELECT {columns} FROM {{{name}}}" for name in ("known", "new"))
-        told = evaluated(lake, dimensions.PLACES.replace("{told}", f"({both})"), known=current, new=touched)
+        told = _of_known_and_new(lake, dimensions.PLACES, columns, current, touched)
     else:
         told = of_listens(lake, LISTENS, _semi_join(dimensions.PLACES, "locationKey"), keys=keys)
     desired = evaluated(lake, dimensions.NAMED_PLACES, places=told, states=REFERENCE_STATES)
@@ -95,6 +92,12 @@ def _update_dim_datetime(lake: Lake, changes: Changes) -> Written:
     on_days = dimensions.HOURS.replace("{told}", f"(SELECT * FROM {{told}} AS t WHERE {days.predicate(quote='')})")
     desired = of_listens(lake, LISTENS, on_days)
     return make_equal(lake, DIM_DATETIME, desired, within=days.on("date"), delete=True)
+
+
+def _of_known_and_new(lake: Lake, sql: str, columns: str, known: Rows, new: Rows) -> Rows:
+    """What the query gives of what a dimension knows and what is told now."""
+    both = " UNION ALL ".join(f"SELECT {columns} FROM {{{name}}}" for name in ("known", "new"))
+    return evaluated(lake, sql.replace("{told}", f"({both})"), known=known, new=new)
 
 
 def _tell_again(lake: Lake, table: Table, keys: Rows, sql: str) -> Written:
