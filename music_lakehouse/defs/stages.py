@@ -64,6 +64,7 @@ def keep_stage(
             metadata={
                 **report.written.figures,
                 "source_versions": report.changes.described(),
+                "pieces": report.pieces,
                 "duration_seconds": report.seconds,
             },
         )

@@ -134,3 +134,33 @@ def test_of_what_assets_were_told_without_a_run_the_old_goes_and_the_newest_stay
     assert stored.get_latest_materialization_event(seldom_told) is not None, "the newest, however old"
     assert [log for log in stored.all_logs(of_run) if log.run_id == of_run]
     assert forget_events(stored, datetime.now(timezone.utc)) == 1 + 1 + 3
+
+
+@dg.asset_check(asset=often)
+def as_often() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True, metadata={"rows": 1})
+
+
+@dg.asset_check(asset=seldom)
+def as_seldom() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=False)
+
+
+@pytest.mark.thorough
+def test_what_checks_found_goes_with_its_run_but_for_the_newest_of_each(
+    stored: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "EVENTS_AT_ONCE", 3)
+    once = dg.materialize([often, seldom, as_often, as_seldom], instance=stored).run_id
+    for _ in range(5):
+        dg.materialize([often, seldom, as_often], instance=stored)
+
+    assert forget_runs(stored, datetime.now(timezone.utc), most=MOST) == 5
+
+    assert once not in ids(stored)
+    checks = {name: dg.AssetCheckKey(asset.key, name) for name, asset in (("as_often", often), ("as_seldom", seldom))}
+    left = {
+        name: stored.event_log_storage.get_asset_check_execution_history(key, limit=20) for name, key in checks.items()
+    }
+    assert [record.run_id for record in left["as_seldom"]] == [once], "the newest, though its run is gone"
+    assert [record.run_id in ids(stored) for record in left["as_often"]] == [True]
