@@ -13,7 +13,8 @@ import dagster as dg
 from music_lakehouse.defs import lineage
 from music_lakehouse.defs.catalog import CHECKS, RULES, find_table
 from music_lakehouse.defs.failures import RETRIED_ERRORS
-from music_lakehouse.lakehouse.checks import Outcome, evaluate
+from music_lakehouse.lakehouse.broken_laws import evaluate_laws
+from music_lakehouse.lakehouse.checks import Outcome
 from music_lakehouse.lakehouse.database import DatabaseError
 from music_lakehouse.lakehouse.errors import explained
 from music_lakehouse.lakehouse.expectations import RuleResult, record_results
@@ -174,10 +175,11 @@ def materialized(
     whole: bool = False,
 ) -> dg.MaterializeResult:
     """What a run did to the table: its figures, and its checks over the rows written after the version `before`, or
-    over the `whole` table."""
+    over the `whole` table; and over what an earlier run found broken."""
     since = None if whole else before
-    outcomes = evaluate(lake, table, CHECKS.get(table, ()), since=since, find_table=find_table)
-    record_results(lake, table, context.run.run_id, rule_results, outcomes)
+    run_id = context.run.run_id
+    outcomes = evaluate_laws(lake, table, CHECKS.get(table, ()), since=since, run_id=run_id, find_table=find_table)
+    record_results(lake, table, run_id, rule_results, outcomes)
     state = lake.state(table)
     return dg.MaterializeResult(
         asset_key=asset_key(table),

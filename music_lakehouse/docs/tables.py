@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from music_lakehouse.defs.catalog import CHECKS, RULES, TABLES
+from music_lakehouse.lakehouse.broken_laws import BROKEN_LAWS
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
 from music_lakehouse.lakehouse.file_ledger import FILES
 from music_lakehouse.lakehouse.kafka_positions import ACCEPTED_LOSS, ERASED, KAFKA_POSITIONS
@@ -14,7 +15,7 @@ from music_lakehouse.lakehouse.stream_figures import STREAMING
 from music_lakehouse.lakehouse.tables import Column, Table, table_and_column
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
-BOOKKEEPING = (KAFKA_POSITIONS, ACCEPTED_LOSS, ERASED, FILES, POSITIONS, EXPECTATIONS, STREAMING)
+BOOKKEEPING = (KAFKA_POSITIONS, ACCEPTED_LOSS, ERASED, FILES, POSITIONS, EXPECTATIONS, BROKEN_LAWS, STREAMING)
 # A column that comes from more than this many is said to come from their tables.
 _MOST_SOURCES = 2
 
