@@ -20,7 +20,7 @@ LONGEST_WAIT_WHERE_IT_PASSES_SECONDS = 30.0
 @dataclass(frozen=True)
 class EndedRun:
     """A run of the whole pipeline that has ended, at `ended` (epoch seconds). `lasting` where it failed by a rule, so
-    that running again over the same messages changes nothing; `passing` where it was killed, or failed of a thing
+    that running again soon over the same messages changes nothing; `passing` where it was killed, or failed of a thing
     outside that passes."""
 
     run_id: str
@@ -110,19 +110,19 @@ def decide_run(
 
     Due is what waits, and what a failed run may have left behind the first layer. After runs that failed, or that left
     the same waiting, the next one waits: 10 seconds, doubled each time, 15 minutes at most, half a minute where the
-    last failed of what passes.
+    last failed of what passes; 15 minutes where it failed by a rule and nothing is new.
     """
-    if not waiting:
-        if not ended or ended[0].succeeded:
+    last, new = (ended[0] if ended else None), bool(waiting)
+    if not new:
+        if last is None or last.succeeded:
             return NotDue(f"no new {what}")
-        if ended[0].lasting:
-            return NotDue(f"no new {what} since run {ended[0].run_id}, which failed by a rule: see its checks")
-        waiting = f"run {ended[0].run_id} failed and may have left {what} behind {first_layer}"
+        failed = "failed by a rule: see its checks; it" if last.lasting else "failed and"
+        waiting = f"run {last.run_id} {failed} may have left {what} behind {first_layer}"
     futile = len(list(takewhile(lambda run: not run.succeeded or _has(run, tags), ended)))
-    if futile:
-        longest = LONGEST_WAIT_WHERE_IT_PASSES_SECONDS if ended[0].passing else LONGEST_WAIT_SECONDS
-        wait = min(FIRST_WAIT_SECONDS * 2 ** (futile - 1), longest)
-        left = ended[0].ended + wait - now
+    if last is not None and futile:
+        longest = LONGEST_WAIT_WHERE_IT_PASSES_SECONDS if last.passing else LONGEST_WAIT_SECONDS
+        wait = longest if last.lasting and not new else min(FIRST_WAIT_SECONDS * 2 ** (futile - 1), longest)
+        left = last.ended + wait - now
         if left > 0:
             return NotDue(f"{waiting}; attempt {futile + 1} in {left:.0f} s")
     return Due(waiting)

@@ -61,7 +61,8 @@ def ended(outcome: str, seconds_ago: float = 0.0, *, tags: dict[str, str] | None
             7, False, [ended("failed", 31), ended("succeeded"), ended("failed")], True, "7 new", id="one in a row"
         ),
         pytest.param(0, False, [ended("failed", 31)], True, "run r1 failed", id="failed behind raw"),
-        pytest.param(0, False, [ended("broke a rule", 31)], False, "failed by a rule", id="a rule fails again"),
+        pytest.param(0, False, [ended("broke a rule", 899)], False, "failed by a rule", id="899 s after a broken rule"),
+        pytest.param(0, False, [ended("broke a rule", 900)], True, "failed by a rule", id="nothing waits for ever"),
         pytest.param(7, False, [ended("broke a rule", 31)], True, "7 new", id="new messages after a broken rule"),
     ],
 )
