@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import requests
+from dagster._core.definitions.run_request import DagsterRunReaction
 
 from music_lakehouse.defs import delays
 from music_lakehouse.defs.failures import step_errors
@@ -19,6 +20,8 @@ from music_lakehouse.resources.lakehouse import LakehouseResource
 from music_lakehouse.settings import Settings
 
 WEBHOOK_SECONDS = 5.0
+# An alert of a run is posted again after so many seconds, and then after so many.
+RUN_AGAIN_SECONDS = (1.0, 2.0)
 # So long a topic may have more unread messages than usual: a burst passes by itself.
 LAG_SECONDS = 300.0
 # urllib3 logs the path of each request, which may hold a token.
@@ -60,32 +63,51 @@ class Alert:
         return {"text": self.text, "time": now.isoformat(), **asdict(self)}
 
 
+# The command line's runs have no code location, and Dagster matches none of them to a sensor's: so both take all runs,
+# and pass over those of others. They skip none: in one tick, Dagster takes skipped and told runs for a mistake.
 @dg.run_failure_sensor(
     name="run_failure_alert",
+    monitor_all_code_locations=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Says which run failed, and of what: in the log, and to ALERT_WEBHOOK_URL where it is set.",
 )
-def run_failure_alert(context: dg.RunFailureSensorContext) -> None:
+def run_failure_alert(context: dg.RunFailureSensorContext) -> DagsterRunReaction | None:
     run = context.dagster_run
+    if not _is_ours(context):
+        return None
     errors = [str(error) for error in step_errors(context.instance, run.run_id)]
     errors = errors or [context.failure_event.message or "no step failed"]
-    send(context.log, Alert("failed", run.job_name, run.run_id, errors, failed_checks(context.instance, run.run_id)))
+    failed = failed_checks(context.instance, run.run_id)
+    return _tell_of_run(context, Alert("failed", run.job_name, run.run_id, errors, failed))
 
 
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
     name="failed_check_alert",
+    monitor_all_code_locations=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Says which checks failed in a run that succeeded: in the log, and to ALERT_WEBHOOK_URL where it is "
     "set. Checks that stop nothing leave their run green.",
 )
-def failed_check_alert(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
+def failed_check_alert(context: dg.RunStatusSensorContext) -> DagsterRunReaction | None:
     run = context.dagster_run
-    failed = failed_checks(context.instance, run.run_id)
+    failed = failed_checks(context.instance, run.run_id) if _is_ours(context) else []
     if not failed:
-        return dg.SkipReason(f"all checks of run {run.run_id} passed")
-    send(context.log, Alert("succeeded_with_failed_checks", run.job_name, run.run_id, [], failed))
-    return None
+        return None
+    return _tell_of_run(context, Alert("succeeded_with_failed_checks", run.job_name, run.run_id, [], failed))
+
+
+def _is_ours(context: dg.RunStatusSensorContext) -> bool:
+    """Whether the run's job is one of this code location's."""
+    return context.repository_def is None or context.repository_def.has_job(context.dagster_run.job_name)
+
+
+def _tell_of_run(context: dg.RunStatusSensorContext, alert: Alert) -> DagsterRunReaction | None:
+    """Send the alert, if need be several times: Dagster hands in a run only once. One that was not delivered is the
+    tick's last, of which a webhook that doesn't answer would else take more time than Dagster gives it."""
+    if send(context.log, alert, again_after=RUN_AGAIN_SECONDS):
+        return None
+    return DagsterRunReaction(context.dagster_run, run_status=context.dagster_run.status)
 
 
 @dg.sensor(
@@ -119,12 +141,16 @@ def freshness_alert(
 def _tell_overdue(
     context: dg.SensorEvaluationContext, kind: str, waiting: Sequence[delays.Delay], patience: float
 ) -> dg.SkipReason:
-    """Sends one alert of what has waited for longer than `patience` seconds; the cursor has what the last tick saw."""
-    seen, overdue = delays.overdue(waiting, delays.loads(context.cursor), time.time(), patience)
-    context.update_cursor(delays.dumps(seen))
-    if overdue:
-        send(context.log, Alert(kind, "", "", overdue, []))
-        return dg.SkipReason(f"an alert of {len(overdue)} delays was sent")
+    """Sends one alert of what has waited for longer than `patience` seconds; the cursor has what the last tick saw, and
+    what was told. What was not delivered the next tick sends again."""
+    now = time.time()
+    seen, due = delays.overdue(waiting, delays.loads(context.cursor), now, patience)
+    delivered = not due or send(context.log, Alert(kind, "", "", list(due.values()), []))
+    context.update_cursor(delays.dumps(delays.told(seen, due, now) if delivered else seen))
+    if not delivered:
+        return dg.SkipReason(f"an alert of {len(due)} delays was not delivered: it is sent again")
+    if due:
+        return dg.SkipReason(f"an alert of {len(due)} delays was sent")
     return dg.SkipReason(f"{len(waiting)} delays, none of which is due to be told" if waiting else "nothing waits")
 
 
@@ -155,14 +181,17 @@ def post(alert: Alert, url: str) -> str | None:
     return None if answer.ok else f"it answered {answer.status_code}"
 
 
-def send(log: logging.Logger, alert: Alert) -> None:
-    """Write the alert to the log, and post it where ALERT_WEBHOOK_URL is set."""
+def send(log: logging.Logger, alert: Alert, *, again_after: Sequence[float] = ()) -> bool:
+    """Write the alert to the log, and post it where ALERT_WEBHOOK_URL is set; one that isn't taken again after each of
+    these seconds. Says whether it was delivered: without a webhook it is, as the log has it."""
     log.warning(alert.text)
     url = Settings().alert_webhook_url
     if url is None:
-        return
-    problem = post(alert, url.get_secret_value())
-    if problem is not None:
-        log.warning(
-            f"the alert {alert.kind} {alert.run_id} did not reach the webhook ({problem}): check ALERT_WEBHOOK_URL"
-        )
+        return True
+    for seconds in (0.0, *again_after):
+        time.sleep(seconds)
+        problem = post(alert, url.get_secret_value())
+        if problem is None:
+            return True
+    log.warning(f"the alert {alert.kind} {alert.run_id} did not reach the webhook ({problem}): check ALERT_WEBHOOK_URL")
+    return False

@@ -26,6 +26,8 @@ LONGEST_WAIT_SECONDS = 30.0
 # As of delays, there is an alert of a check that fails once, and again after a day: micro-batches are of any size, and
 # what compares them may fail and pass by turns.
 ALERT_AGAIN_SECONDS = 24 * 3600.0
+# An alert that was not delivered is sent again after so long: each try holds up the micro-batch.
+UNDELIVERED_AGAIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Reporter:
     log: dg.DagsterLogManager
     check_seconds: float
     _checks: dict[tuple[dg.AssetKey, str], tuple[bool, float]] = field(default_factory=dict)
-    _alerts: dict[FailedCheck, float] = field(default_factory=dict)
+    _told: dict[FailedCheck, float] = field(default_factory=dict)
+    _untold: dict[FailedCheck, None] = field(default_factory=dict)
+    _next_alert: float = 0.0
 
     def report(self, results: Iterable[dg.MaterializeResult]) -> list[str]:
         """Report the tables of a stage as they come, with their checks. Out: of each that was written a line for the
@@ -86,11 +90,17 @@ class Reporter:
         return written
 
     def _alert(self, warned: Iterable[FailedCheck]) -> None:
+        """An alert that is not delivered is sent again later, with what came since."""
         now = time.monotonic()
-        due = [one for one in warned if now - self._alerts.get(one, -ALERT_AGAIN_SECONDS) >= ALERT_AGAIN_SECONDS]
-        self._alerts |= dict.fromkeys(due, now)
-        if due:
-            send(self.log, Alert("failed_checks", self.run.job_name, self.run.run_id, [], due))
+        due = (one for one in warned if now - self._told.get(one, -ALERT_AGAIN_SECONDS) >= ALERT_AGAIN_SECONDS)
+        self._untold |= dict.fromkeys(due)
+        if not self._untold or now < self._next_alert:
+            return
+        if send(self.log, Alert("failed_checks", self.run.job_name, self.run.run_id, [], list(self._untold))):
+            self._told |= dict.fromkeys(self._untold, now)
+            self._untold.clear()
+        else:
+            self._next_alert = now + UNDELIVERED_AGAIN_SECONDS
 
     def _report_check(self, key: dg.AssetKey, check: dg.AssetCheckResult) -> None:
         if check.check_name is None:

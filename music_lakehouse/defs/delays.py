@@ -57,19 +57,23 @@ def of_lake(lake: LakePaths, settings: Settings) -> list[Delay]:
 
 def overdue(
     waiting: Sequence[Delay], seen: Mapping[str, Seen], now: float, patience: float
-) -> tuple[dict[str, Seen], list[str]]:
-    """What is seen now, to be handed in at the next look; and the delays to tell: those that have lasted for `patience`
-    seconds without progress, once, and again every day."""
-    found, telling = {}, []
+) -> tuple[dict[str, Seen], dict[str, str]]:
+    """What is seen now, to be handed in at the next look; and of the delays to tell the texts, by name: those that have
+    lasted for `patience` seconds without progress, until they are told, and again every day."""
+    found, due = {}, {}
     for delay in waiting:
         known = seen.get(delay.name)
         one = known if known is not None and known.position == delay.position else Seen(delay.position, now)
         if now - one.since >= patience and (one.told is None or now - one.told >= AGAIN_SECONDS):
             since = datetime.fromtimestamp(one.since, timezone.utc)
-            telling.append(f"{delay.text}, since {since:%Y-%m-%d %H:%M} UTC")
-            one = replace(one, told=now)
+            due[delay.name] = f"{delay.text}, since {since:%Y-%m-%d %H:%M} UTC"
         found[delay.name] = one
-    return found, telling
+    return found, due
+
+
+def told(seen: Mapping[str, Seen], names: Iterable[str], now: float) -> dict[str, Seen]:
+    """What was seen, once the delays of these names are told."""
+    return {**seen, **{name: replace(seen[name], told=now) for name in names}}
 
 
 def dumps(seen: Mapping[str, Seen]) -> str:

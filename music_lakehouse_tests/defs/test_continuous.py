@@ -15,6 +15,7 @@ from music_lakehouse.defs import continuous
 from music_lakehouse.defs.continuous import DiedTooOftenError, Reporter, Restarts, StopSignals, repeat
 from music_lakehouse.defs.shell import note
 from music_lakehouse.lakehouse.kafka_positions import MessagesLostError
+from music_lakehouse_tests.defs.webhook import Webhook
 
 TABLE = dg.AssetKey(["gold", "some_streams"])
 
@@ -214,3 +215,19 @@ def test_a_check_that_warns_lets_it_go_on_and_alerts_once_a_day(
     monkeypatch.setattr(continuous, "ALERT_AGAIN_SECONDS", 0.0)
     reporter.report([result(checked(passed=False))])
     assert capsys.readouterr().err.count(alert) == 1
+
+
+def test_an_alert_that_is_not_delivered_is_sent_again_a_while_later_though_the_check_passes_by_then(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = reporter_of(instance)
+    with Webhook("/hooks") as webhook:
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", webhook.url)
+        webhook.refuses = 1
+        for passed in (False, False, True):
+            reporter.report([result(checked(passed=passed))])
+        assert len(webhook.posted) == 1, "a minute has not passed"
+        monkeypatch.setattr(reporter, "_next_alert", 0.0)
+        for passed in (True, False):
+            reporter.report([result(checked(passed=passed))])
+    assert [posted["failed_checks"][0]["check"] for posted in webhook.posted] == ["key_is_unique"] * 2

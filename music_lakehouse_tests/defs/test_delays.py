@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 
 from music_lakehouse.defs import alerts
 from music_lakehouse.defs.alerts import freshness_alert, lag_alert
-from music_lakehouse.defs.delays import AGAIN_SECONDS, Delay, dumps, loads, of_lake, overdue
+from music_lakehouse.defs.delays import AGAIN_SECONDS, Delay, dumps, loads, of_lake, overdue, told
 from music_lakehouse.defs.listening.tables import BRONZE, RAW
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.kafka import describe_topics, ensure_topics
@@ -32,15 +32,17 @@ EVENT = "listen_events"
 
 
 class Watch:
-    """Looks, each with the delays that are there a number of seconds after noon; patience is a minute."""
+    """Looks, each with the delays that are there a number of seconds after noon; patience is a minute. What is to be
+    told is delivered, or not."""
 
     def __init__(self) -> None:
         self.cursor: str | None = None
+        self.delivers = True
 
     def look(self, seconds: float, *waiting: Delay) -> list[str]:
-        seen, telling = overdue(waiting, loads(self.cursor), NOW + seconds, 60)
-        self.cursor = dumps(seen)
-        return telling
+        seen, due = overdue(waiting, loads(self.cursor), NOW + seconds, 60)
+        self.cursor = dumps(told(seen, due, NOW + seconds) if self.delivers else seen)
+        return list(due.values())
 
 
 def test_a_delay_is_told_once_it_has_lasted_and_again_after_a_day() -> None:
@@ -51,6 +53,16 @@ def test_a_delay_is_told_once_it_has_lasted_and_again_after_a_day() -> None:
     assert watch.look(120, delay) == []
     assert watch.look(59 + AGAIN_SECONDS, delay) == []
     assert watch.look(60 + AGAIN_SECONDS, delay) == ["raw lacks 3 messages, since 2026-11-21 12:00 UTC"]
+
+
+def test_a_delay_that_could_not_be_delivered_is_told_at_the_next_look() -> None:
+    watch, delay = Watch(), Delay("topic", "raw lacks 3 messages", "17")
+    watch.look(0, delay)
+    watch.delivers = False
+    assert watch.look(60, delay) == ["raw lacks 3 messages, since 2026-11-21 12:00 UTC"]
+    watch.delivers = True
+    assert watch.look(120, delay) == ["raw lacks 3 messages, since 2026-11-21 12:00 UTC"]
+    assert watch.look(180, delay) == []
 
 
 def test_whoever_comes_further_is_not_late_however_much_waits() -> None:
@@ -134,7 +146,10 @@ def test_a_topic_with_more_messages_than_usual_is_posted_once_until_it_was_read(
     place.read()
     assert place.tick(lag_alert) == []
     place.send(5)
+    place.webhook.refuses = 1
     assert len(place.tick(lag_alert)) == 1
+    assert len(place.tick(lag_alert)) == 1, "it was refused"
+    assert place.tick(lag_alert) == []
 
 
 @pytest.mark.kafka

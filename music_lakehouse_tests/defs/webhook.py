@@ -10,10 +10,11 @@ from typing import Any
 
 
 class Webhook:
-    """A server at `url` that keeps what is posted to it, and answers with `status` after `delay` seconds."""
+    """A server at `url` that keeps what is posted to it, and answers with `status` after `delay` seconds; as often as
+    it `refuses`, first with 503."""
 
     def __init__(self, path: str) -> None:
-        self.status, self.delay = 200, 0.0
+        self.status, self.delay, self.refuses = 200, 0.0, 0
         self.posted: list[dict[str, Any]] = []
         webhook = self
 
@@ -22,7 +23,8 @@ class Webhook:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 time.sleep(webhook.delay)
                 webhook.posted.append(body)
-                self.send_response(webhook.status)
+                self.send_response(503 if webhook.refuses else webhook.status)
+                webhook.refuses = max(0, webhook.refuses - 1)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
