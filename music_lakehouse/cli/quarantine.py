@@ -9,6 +9,7 @@ import typer
 from music_lakehouse.cli.accept_loss import event_name
 from music_lakehouse.cli.console import pipeline_name, say, show_table
 from music_lakehouse.cli.errors import CliError
+from music_lakehouse.cli.held import held
 
 if TYPE_CHECKING:
     from music_lakehouse.lakehouse.tables import Table
@@ -166,7 +167,6 @@ def _retry_rows(root: str, pipeline: str, table: Table) -> None:
     """Lets each table that follows bronze see all of it at the next run."""
     from music_lakehouse.defs.catalog import LANDED_PIPELINES
     from music_lakehouse.lakehouse.lake import LakePaths
-    from music_lakehouse.lakehouse.locks import LakeLock
     from music_lakehouse.lakehouse.positions import forget_positions, read_positions
 
     lake = LakePaths(root)
@@ -174,7 +174,7 @@ def _retry_rows(root: str, pipeline: str, table: Table) -> None:
     if refused == 0:
         say(f"Nothing of {pipeline} is in quarantine: there is nothing to try again")
         return
-    with LakeLock(root).held("quarantine retry"):
+    with held(root, "quarantine retry"):
         for name in LANDED_PIPELINES[pipeline]:
             if any(source.startswith("bronze.") for source in read_positions(lake, name)):
                 forget_positions(lake, name)

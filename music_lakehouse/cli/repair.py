@@ -12,6 +12,7 @@ import typer
 
 from music_lakehouse.cli.confirm import confirm
 from music_lakehouse.cli.console import say
+from music_lakehouse.cli.held import held
 from music_lakehouse.cli.versions import TableName, opened
 
 if TYPE_CHECKING:
@@ -139,9 +140,8 @@ def reprocess(
 def _held(what: str) -> Iterator[LakePaths]:
     """The lake, while nobody else writes it."""
     from music_lakehouse.lakehouse.lake import LakePaths
-    from music_lakehouse.lakehouse.locks import LakeLock
     from music_lakehouse.settings import Settings
 
     root = Settings().lake_uri
-    with LakeLock(root).held(what):
+    with held(root, what):
         yield LakePaths(root)

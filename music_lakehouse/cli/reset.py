@@ -11,6 +11,7 @@ import typer
 
 from music_lakehouse.cli.confirm import confirm
 from music_lakehouse.cli.console import pipeline_name, say
+from music_lakehouse.cli.held import held
 from music_lakehouse.cli.progress import waiting
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ def reset(
     """Remove all tables and checkpoints of the lake or a pipeline; with --broker the embedded broker's messages too.
 
     Asks first. Messages that are still on Kafka, and files that landed, are read again by the next run. Refuses while a
-    run holds the lake.
+    run holds the lake, but for continuous mode, which lends it.
     """
     from music_lakehouse.cli.embedded import embedded_broker
     from music_lakehouse.lakehouse.inventory import find_tables
-    from music_lakehouse.lakehouse.locks import LakeLock, LakeLockedError, current_holder
+    from music_lakehouse.lakehouse.locks import LakeLockedError, current_holder
     from music_lakehouse.settings import Settings
 
     settings = Settings()
@@ -50,9 +51,13 @@ def reset(
         raise typer.BadParameter(f"the broker's messages are no part of {pipeline}: leave out --broker or {pipeline}")
     embedded = embedded_broker(settings) if broker else None
     holder = current_holder(root)
-    if holder is not None:
+    if holder is not None and not holder.lends:
         raise LakeLockedError(f"the lake is held by {holder}: wait until it has ended, or stop it; nothing was removed")
-    tables = [name for name in find_tables(root) if own is None or name in own]
+
+    def found() -> list[str]:
+        return [name for name in find_tables(root) if own is None or name in own]
+
+    tables = found()
     if not tables and embedded is None:
         say(f"The lake at {root} has no tables{f' of {pipeline}' if pipeline else ''}: there is nothing to remove")
         return
@@ -60,10 +65,11 @@ def reset(
     if embedded is not None:
         what += f", and the messages in {embedded.data}"
     confirm(f"This removes {what}", yes=yes)
-    with LakeLock(root).held("reset"), waiting("Removing"):
+    with held(root, "reset"), waiting("Removing"):
         if own is not None:
             _forget(root, own)
-        _remove_tables(root, tables, EVERYTHING_ELSE if own is None else [f"{CHECKPOINTS}/{name}" for name in own])
+        # Who lent the lake may have made some since.
+        _remove_tables(root, found(), EVERYTHING_ELSE if own is None else [f"{CHECKPOINTS}/{name}" for name in own])
     if embedded is not None:
         embedded.stop()
         shutil.rmtree(embedded.data, ignore_errors=True)

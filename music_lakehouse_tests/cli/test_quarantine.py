@@ -9,12 +9,14 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from music_lakehouse.cli import held
 from music_lakehouse.defs.catalog import LANDED_PIPELINES, QUARANTINES
 from music_lakehouse.lakehouse.delta import TableState
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.locks import LakeLock
 from music_lakehouse.lakehouse.positions import read_positions, record_source_position
 from music_lakehouse_tests.cli.conftest import Command
+from music_lakehouse_tests.waiting import lent
 
 MOMENT = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)
 
@@ -143,7 +145,17 @@ def test_retry_lets_the_next_run_of_a_pipeline_judge_all_that_landed(command: Co
     assert read_positions(lake, "gold.fact_sales") == {"silver.orders": taken}, "it follows what silver changes"
 
 
-def test_retry_refuses_while_a_run_holds_the_lake(command: Command, root: Path) -> None:
+def test_retry_waits_for_a_run_that_lends_the_lake(command: Command, root: Path) -> None:
+    with lent(str(root), "run-17"):
+        ran = command("quarantine", "retry", "--pipeline", "customers")
+    assert ran.code == 0, ran.err
+    assert "Waiting for the lake, which is held by run run-17" in ran.err
+
+
+def test_retry_refuses_while_a_run_holds_the_lake(
+    command: Command, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "WAIT_SECONDS", 0.1)
     lock = LakeLock(str(root))
     lock.acquire("run-17")
     try:

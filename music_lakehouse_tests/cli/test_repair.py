@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from music_lakehouse.cli import held
 from music_lakehouse.cli.job_run import jobs_of
 from music_lakehouse.defs.customers.tables import DIM_CUSTOMER, FACT_SALES
 from music_lakehouse.lakehouse import delta
@@ -21,6 +22,7 @@ from music_lakehouse.simulator.customers.config import CustomersConfig
 from music_lakehouse.simulator.customers.simulation import land_customers
 from music_lakehouse_tests.cli.conftest import Command
 from music_lakehouse_tests.oracle.lake import read_lake
+from music_lakehouse_tests.waiting import lent
 
 pytestmark = pytest.mark.thorough
 
@@ -115,7 +117,10 @@ def test_restore_wants_to_know_one_version(command: Command, sold: LakePaths, wh
     assert "either --version or --timestamp" in ran.error
 
 
-def test_nothing_is_restored_or_rebuilt_while_a_run_holds_the_lake(command: Command, sold: LakePaths) -> None:
+def test_nothing_is_restored_or_rebuilt_while_a_run_holds_the_lake(
+    command: Command, sold: LakePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "WAIT_SECONDS", 0.1)
     lock = LakeLock(sold.root)
     lock.acquire("a run")
     try:
@@ -127,6 +132,15 @@ def test_nothing_is_restored_or_rebuilt_while_a_run_holds_the_lake(command: Comm
     assert "the lake is held by" in restored.error
     assert "the lake is held by" in rebuilt.error
     assert segment(sold) == "MACHINERY"
+
+
+def test_a_run_that_lends_the_lake_is_waited_for(command: Command, sold: LakePaths) -> None:
+    with lent(sold.root, "run-17"):
+        ran = command("restore", TABLE, "--version", "0", "--yes")
+
+    assert ran.code == 0, ran.err
+    assert "Waiting for the lake, which is held by run run-17" in ran.err
+    assert segment(sold) == "BUILDING"
 
 
 def test_without_a_terminal_both_want_to_be_told_yes(command: Command, sold: LakePaths) -> None:

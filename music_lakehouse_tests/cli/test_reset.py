@@ -24,6 +24,7 @@ from music_lakehouse_tests.defs.heart_rate.lakes import land as land_recordings
 from music_lakehouse_tests.defs.heart_rate.lakes import recording
 from music_lakehouse_tests.oracle.catalogue.examples import load, user
 from music_lakehouse_tests.oracle.customers.examples import customer, land
+from music_lakehouse_tests.waiting import lent
 
 pytestmark = pytest.mark.thorough
 
@@ -100,6 +101,15 @@ def test_while_a_run_holds_the_lake_nothing_is_removed(command: Command, lake: P
     assert "held by run run-17" in ran.error
     assert (lake / "gold" / "fact_streams").exists()
     assert command("reset", "--yes").code == 0
+
+
+def test_a_run_that_lends_the_lake_is_waited_for(command: Command, lake: Path) -> None:
+    with lent(str(lake), "run-17"):
+        ran = command("reset", "--yes")
+
+    assert ran.code == 0, ran.err
+    assert "Waiting for the lake, which is held by run run-17" in ran.err
+    assert not (lake / "gold").exists()
 
 
 @pytest.mark.parametrize(
