@@ -19,6 +19,7 @@ from music_lakehouse.defs.catalog import WRITTEN_WITH, find_table
 from music_lakehouse.defs.listening import erasure
 from music_lakehouse.defs.listening.catalog import TABLES
 from music_lakehouse.defs.listening.erasure import find_person, traces
+from music_lakehouse.defs.listening.gold_tables import WIDE_STREAMS
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
 from music_lakehouse.lakehouse.erasure import search
 from music_lakehouse.lakehouse.inventory import remove_directories
@@ -42,6 +43,8 @@ from music_lakehouse_tests.oracle.messages import messages_from_kafka
 from music_lakehouse_tests.oracle.persons import users_of, without_user
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.end_to_end]
+
+UNKNOWN_USER = 999_999_999
 
 
 class Platform:
@@ -225,6 +228,11 @@ def test_a_user_who_is_forgotten_leaves_no_trace_and_what_comes_later_goes_on(
     remove_directories(lake.root, ["raw", "_checkpoints", "metrics/kafka_positions", "metrics/positions"])
     platform.run()
     platform.assert_equals_oracle([*left, *new])
+
+    DeltaTable(lake.path(WIDE_STREAMS)).delete()
+    unknown = erasure.forget_user(Lake(lake.root, spark), UNKNOWN_USER)
+    assert (unknown.removed, unknown.searched.found, unknown.anew) == ({}, [], False)
+    assert any(law.startswith(WIDE_STREAMS.full_name) for law in unknown.broken), "laws hold of whoever was asked for"
 
 
 class Killed(Exception):

@@ -95,7 +95,7 @@ def forget_user(lake: Lake, user_id: int) -> Forgotten:
     if not any(found.shown.num_rows or found.others.num_rows for found in messages.values()):
         searched = search(lake.root, traces(person))
         if not searched.found:
-            return Forgotten({}, searched, [], names_known=False, anew=False)
+            return Forgotten({}, searched, _broken_laws(lake), names_known=False, anew=False)
     rows = {table: lake.rows(table) for table in TABLES}
     for topic, found in messages.items():
         _remove(lake, topic, found)
