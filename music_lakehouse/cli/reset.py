@@ -13,12 +13,12 @@ from music_lakehouse.cli.confirm import confirm
 from music_lakehouse.cli.console import pipeline_name, say
 from music_lakehouse.cli.held import held
 from music_lakehouse.cli.progress import waiting
+from music_lakehouse.lakehouse.inventory import CHECKPOINTS
 
 if TYPE_CHECKING:
     from music_lakehouse.lakehouse.tables import Table
 
 EXAMPLE = "Example: music-lakehouse reset --broker --yes\n\nOne pipeline: music-lakehouse reset customers --yes"
-CHECKPOINTS = "_checkpoints"
 # What a lake has beside tables: the report would tell of rows that are gone.
 EVERYTHING_ELSE = (CHECKPOINTS, "gold/listening_report")
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 LAYERS = ("raw", "bronze", "silver", "gold", "metrics")
+CHECKPOINTS = "_checkpoints"
+"""Below it lie the checkpoints of streaming queries, by `layer.table`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,17 @@ def figures(uri: str) -> Figures | None:
         changed=delta.committed_at(last),
         operation=str(last.get("operation", "")),
     )
+
+
+def directories_in(root: str, path: str) -> list[str]:
+    """The directories in one below the root, as paths below the root; none where it isn't there."""
+    if "://" not in root:
+        below = Path(root, path)
+        return [str(Path(path, each.name)) for each in below.iterdir() if each.is_dir()] if below.is_dir() else []
+    from pyarrow.fs import FileSelector, FileType
+
+    infos = store(root).get_file_info(FileSelector(path, allow_not_found=True))
+    return [info.path for info in infos if info.type == FileType.Directory]
 
 
 def remove_directories(root: str, directories: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from music_lakehouse.lakehouse import delta, kafka, kafka_access, kafka_positions
+from music_lakehouse.lakehouse import checkpoints, delta, kafka, kafka_access, kafka_positions
 from music_lakehouse.lakehouse.lake import Lake, LakePaths, conform
 from music_lakehouse.lakehouse.stream_figures import MicroBatch
 from music_lakehouse.lakehouse.streaming import drain, without_damage
@@ -98,7 +98,8 @@ def ingest_topic(lake: Lake, settings: Settings, topic: kafka.Topic, table: Tabl
         places = lake.spark.createDataFrame(erased, "partition INT, offset BIGINT")
         messages = messages.join(F.broadcast(places), ["partition", "offset"], "left_anti")
     state = lake.state(table)
-    query = f"{table.full_name}/{topic.topic_id}-{state.table_id if state else ''}-{kafka_positions.epoch(lake, topic)}"
+    epoch = kafka_positions.epoch(lake, topic)
+    query = checkpoints.of_topic(table, state.table_id if state else "", topic.topic_id, epoch)
     try:
         report = drain(
             conform(raw_rows(messages, topic.topic_id), table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
@@ -228,6 +229,14 @@ def accept_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str,
 def epoch(lake: LakePaths, topic: Topic) -> int:
     """How many gaps of the topic were accepted: a checkpoint made before one can't go on behind it."""
     return len(_accepted(lake, topic.name))
+
+
+def epochs(lake: LakePaths) -> dict[str, int]:
+    """The same of every topic of which anything is recorded, by its id."""
+    accepted = read_records(lake, ACCEPTED_LOSS)
+    gaps = Counter(row["kafka_topic"] for row in accepted)
+    known = [*accepted, *read_records(lake, KAFKA_POSITIONS)]
+    return {row["kafka_topic_id"]: gaps[row["kafka_topic"]] for row in known}
 
 
 def starting_offsets(lake: LakePaths, table: Table, topic: Topic) -> dict[int, int]:

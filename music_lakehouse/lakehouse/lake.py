@@ -20,6 +20,7 @@ from pyspark.sql.pandas.types import from_arrow_type
 from pyspark.sql.types import StructField, StructType
 
 from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse.inventory import CHECKPOINTS
 from music_lakehouse.lakehouse.tables import Table
 
 MOST_ROWS_OF_A_SMALL_CHANGE = 50_000
@@ -73,7 +74,7 @@ class LakePaths:
 
     def checkpoint(self, query: str) -> str:
         """Where the streaming query of that name keeps its checkpoint."""
-        return f"{self.root}/_checkpoints/{query}"
+        return f"{self.root}/{CHECKPOINTS}/{query}"
 
     def open(self, table: Table) -> DeltaTable | None:
         """The table at its newest version, through delta-rs; None where it doesn't exist yet."""

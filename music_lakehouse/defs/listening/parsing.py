@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
-from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse import checkpoints, delta
 from music_lakehouse.lakehouse.changes import Change, Changes, find_changes, record_positions, total
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
 from music_lakehouse.lakehouse.inventory import remove_directories
@@ -147,7 +147,7 @@ def _parse_new(
     lake: Lake, parsed: Parsed, changes: Changes, change: Change, bronze: delta.TableState, max_bytes: str
 ) -> None:
     topic, bronze_name = parsed.topic, BRONZE[parsed.topic].full_name
-    checkpoint = lake.checkpoint(f"{bronze_name}/{change.state.table_id}-{bronze.table_id}")
+    checkpoint = lake.checkpoint(checkpoints.of_source(BRONZE[topic], bronze.table_id, change.state.table_id))
 
     rows_of: dict[int, int] = {}
 

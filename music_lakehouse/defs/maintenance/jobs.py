@@ -9,6 +9,7 @@ from pydantic import Field
 from music_lakehouse.defs.maintenance.runs import forget_events, forget_runs
 from music_lakehouse.defs.maintenance.upkeep import LONGEST_COMMIT, Upkeep, keep_up, steps_behind
 from music_lakehouse.lakehouse.changes import FEED_RETENTION
+from music_lakehouse.lakehouse.checkpoints import remove_outdated
 from music_lakehouse.lakehouse.errors import explained
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS, forget_old_results
 from music_lakehouse.lakehouse.inventory import find_tables
@@ -36,12 +37,20 @@ class MaintenanceConfig(dg.Config):
     )
 
 
-@dg.op(out=dg.Out(dg.Nothing), description="Compacts and vacuums every table that has something to gain from it.")
+@dg.op(
+    out=dg.Out(dg.Nothing),
+    description="Compacts and vacuums every table that has something to gain from it; removes old checkpoints.",
+)
 def maintain_tables(context: dg.OpExecutionContext, config: MaintenanceConfig, lakehouse: LakehouseResource) -> None:
     """Waits for the run that holds the lake, and lets no other begin before its end; starts no JVM. A table that fails
     doesn't hold up the others."""
     done: dict[str, Upkeep] = {}
     errors: list[str] = []
+    removed = 0
+
+    def failed(what: str, error: Exception) -> None:
+        errors.append(f"{what}: {explained(error, lake_root=lakehouse.root, brokers='') or error}")
+
     with LakeLock(lakehouse.root).held(context.run_id, wait_seconds=config.lock_wait_minutes * 60):
         for table, forget_old in OF_RUNS.items():
             if forget_old(lakehouse.paths, datetime.now(timezone.utc)):
@@ -54,14 +63,21 @@ def maintain_tables(context: dg.OpExecutionContext, config: MaintenanceConfig, l
                 own = name.startswith(f"{BOOKKEEPING}.")
                 upkeep = keep_up(uri, retention=None if own else retention, waits_for=behind.get(name, ()))
             except Exception as error:
-                errors.append(f"{name}: {explained(error, lake_root=lakehouse.root, brokers='') or error}")
+                failed(name, error)
                 continue
             if upkeep is not None:
                 done[name] = upkeep
                 _tell(context, name, upkeep)
-    context.add_output_metadata(_summary(done))
+        try:
+            removed = remove_outdated(lakehouse.paths)
+        except Exception as error:
+            failed("checkpoints", error)
+    if removed:
+        context.log.info(f"{removed} checkpoints were removed that no query asks for any more")
+    summary = {**_summary(done), "checkpoints_removed": dg.MetadataValue.int(removed)}
+    context.add_output_metadata(summary)
     if errors:
-        raise dg.Failure("; ".join(errors), metadata=_summary(done), allow_retries=False)
+        raise dg.Failure("; ".join(errors), metadata=summary, allow_retries=False)
 
 
 class RetentionConfig(dg.Config):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import pytest
@@ -185,6 +186,18 @@ def test_while_another_run_holds_the_lake_it_waits(lake: LakePaths, instance: dg
         other.release()
     assert versions(lake) != before
     assert current_holder(lake.root) is None
+
+
+def test_checkpoints_that_no_query_asks_for_any_more_are_removed(lake: LakePaths, instance: dg.DagsterInstance) -> None:
+    raw, bronze = table_state(lake, RAW_LISTENS).table_id, table_state(lake, LISTENS).table_id
+    used, former = (Path(lake.checkpoint(f"{LISTENS}/{source}-{bronze}")) for source in (raw, uuid4()))
+    for checkpoint in (used, former):
+        (checkpoint / "offsets").mkdir(parents=True)
+
+    result = run(lake, instance)
+
+    assert summary(result)["checkpoints_removed"] == 1
+    assert (used.exists(), former.exists()) == (True, False)
 
 
 def test_an_empty_lake_has_nothing_to_keep_up(tmp_path: Path, instance: dg.DagsterInstance) -> None:
