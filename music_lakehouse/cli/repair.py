@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from music_lakehouse.cli.confirm import confirm
-from music_lakehouse.cli.console import say
+from music_lakehouse.cli.console import note, say
 from music_lakehouse.cli.held import held
 from music_lakehouse.cli.versions import TableName, opened
 
 if TYPE_CHECKING:
     from music_lakehouse.lakehouse.lake import LakePaths
+    from music_lakehouse.lakehouse.tables import Table
 
 RESTORE_EXAMPLE = (
     "Example: music-lakehouse restore gold.fact_streams --version 12\n\n"
@@ -55,6 +56,7 @@ def restore(
     _, declared, found = opened(table)
     target = version if timestamp is None else timestamp.replace(tzinfo=timestamp.tzinfo or timezone.utc)
     assert target is not None
+    _warn_of_expired_messages(declared, repair.version_at(found, target, table))
     confirm(f"This puts {table} back from version {found.version()} to {target}", yes=yes)
     with _held("restore") as lake:
         kept_with = [other.full_name for other in WRITTEN_WITH.get(declared, ())]
@@ -65,6 +67,53 @@ def restore(
     say(f"{table} has the rows of version {done.restored} again, as version {done.version}")
     if done.anew:
         say(f"The next run writes anew: {', '.join(done.anew)}")
+
+
+def _warn_of_expired_messages(table: Table, version: int) -> None:
+    """Of a raw table, say what came since the version and Kafka no longer has, or that nobody knows."""
+    from pyarrow import ArrowInvalid
+
+    from music_lakehouse.cli.embedded import require_broker
+    from music_lakehouse.cli.errors import CliError
+    from music_lakehouse.defs.listening.tables import RAW
+    from music_lakehouse.lakehouse.kafka import Topic, describe_topics
+    from music_lakehouse.lakehouse.kafka_access import BROKER_ERRORS
+    from music_lakehouse.lakehouse.kafka_positions import count_unreadable, find_losses, in_words
+    from music_lakehouse.lakehouse.lake import LakePaths
+    from music_lakehouse.settings import Settings
+
+    settings = Settings()
+    event = next((event for event, raw in RAW.items() if raw == table), None)
+    if event is None:
+        return
+    name = settings.topics[event]
+    stops = f"the next run would stop with MessagesLostError until `music-lakehouse accept-loss {name}`"
+    try:
+        require_broker(settings)
+        found = describe_topics(settings, [name]).get(name)
+    except (CliError, *BROKER_ERRORS) as error:
+        note(
+            f"Whether Kafka still has what came since version {version} can't be checked ({error}). Where it hasn't, "
+            f"{stops}",
+            style="yellow",
+        )
+        return
+    lake, topic = LakePaths(settings.lake_uri), found or Topic(name, "", {})
+    try:
+        messages = count_unreadable(lake, table, topic, version)
+        losses = find_losses(lake, table, topic, version=version)
+    except ArrowInvalid:
+        # Files of the version are gone: it can't be restored, which is said where that is tried.
+        return
+    if messages:
+        note(
+            f"{messages:,} messages that {table.full_name} has came since version {version} and are gone from Kafka: "
+            "they would be lost",
+            style="yellow",
+        )
+    if losses:
+        gaps = in_words(losses) if found else f"there is no topic {name} any more"
+        note(f"Messages of {name} would be missing, and {stops}: {gaps}", style="yellow")
 
 
 def rebuild(

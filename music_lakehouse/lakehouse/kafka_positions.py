@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -163,14 +163,15 @@ def move_on(lake: LakePaths, table: Table, before: int) -> None:
         replace_records(lake, KAFKA_POSITIONS, moved, partition=topic)
 
 
-def find_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str, object]]:
-    """Gaps between what was read and what the broker still holds, as rows of `metrics.accepted_loss` without a time.
+def find_losses(lake: LakePaths, table: Table, topic: Topic, *, version: int | None = None) -> list[dict[str, object]]:
+    """Gaps between what was read and what the broker still holds, as rows of `metrics.accepted_loss` without a time;
+    those that there were if the raw table was put back to a version.
 
     A gap is an offset range that expired before it was read, a topic that ends before what was read of it, or a topic
     of the same name with another id, unless it was accepted before.
     """
     losses: list[dict[str, object]] = []
-    places, _ = _places(lake, table, topic.name)
+    places = _places(lake, table, topic.name)[0] if version is None else _places_at(lake, table, topic.name, version)
     accepted = _accepted(lake, topic.name)
     done = {(row["kafka_topic_id"], row["kafka_partition"], row["from_offset"]) for row in accepted}
     given_up = _given_up(accepted)
@@ -207,15 +208,38 @@ def check_nothing_lost(lake: LakePaths, table: Table, topic: Topic) -> None:
     """
     losses = find_losses(lake, table, topic)
     if losses:
-        gaps = "; ".join(
-            f"partition {loss['kafka_partition']}: offsets {loss['from_offset']} to {loss['to_offset'] or 'unknown'} "
-            f"of topic id {loss['kafka_topic_id']} ({loss['reason']})"
-            for loss in losses
-        )
         raise MessagesLostError(
-            f"messages of topic {topic.name} are gone from the broker before they were read: {gaps}. "
+            f"messages of topic {topic.name} are gone from the broker before they were read: {in_words(losses)}. "
             f"To go on without them: music-lakehouse accept-loss {topic.name}"
         )
+
+
+def in_words(losses: Iterable[Mapping[str, object]]) -> str:
+    """The gaps, each with its partition, its offsets and its reason."""
+    return "; ".join(
+        f"partition {loss['kafka_partition']}: offsets {loss['from_offset']} to {loss['to_offset'] or 'unknown'} "
+        f"of topic id {loss['kafka_topic_id']} ({loss['reason']})"
+        for loss in losses
+    )
+
+
+def count_unreadable(lake: LakePaths, table: Table, topic: Topic, version: int) -> int:
+    """How many messages of the topic the raw table has that it lacked at the version and that the broker no longer
+    holds."""
+    found = lake.open(table)
+    then = _places_at(lake, table, topic.name, version)
+    gone = []
+    for (topic_id, partition), read in _places(lake, table, topic.name)[0].items():
+        first, _ = topic.offsets.get(partition, (read, read)) if topic_id == topic.topic_id else (read, read)
+        gone.append(
+            f"(kafka_topic_id = '{topic_id}' AND kafka_partition = {partition} "
+            f"AND kafka_offset >= {then.get((topic_id, partition), 0)} AND kafka_offset < {first})"
+        )
+    if found is None or not gone:
+        return 0
+    query = f"SELECT count(*) AS messages FROM raw WHERE {' OR '.join(gone)}"
+    [row] = pa.table(QueryBuilder().register("raw", found).execute(query)).to_pylist()
+    return int(row["messages"])
 
 
 def accept_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str, object]]:
@@ -265,6 +289,14 @@ def _places(lake: LakePaths, table: Table, topic_name: str) -> tuple[dict[Place,
         return places, True
     of_rows = _offsets_in_rows(lake.open(table), topic_name, recorded)
     return {place: max(places.get(place, 0), of_rows.get(place, 0)) for place in places | of_rows}, False
+
+
+def _places_at(lake: LakePaths, table: Table, topic_name: str, version: int) -> dict[Place, int]:
+    """By the rows of that version alone, the first offset not read then."""
+    found = delta.open_table(lake.path(table))
+    if found is not None:
+        found.load_as_version(version)
+    return _offsets_in_rows(found, topic_name, None)
 
 
 def _record(lake: LakePaths, table: Table, topic_name: str, places: dict[Place, int]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from music_lakehouse.lakehouse import positions
@@ -84,7 +85,7 @@ def restore(lake: LakePaths, table: Table, target: int | datetime, *, kept_with:
     if found is None:
         raise RepairError(f"there is no table {table.full_name} yet: nothing can be restored")
     before = found.version()
-    version = _version_at(found.history(), target, table.full_name)
+    version = version_at(found, target, table.full_name)
     if version == before:
         raise RepairError(f"{table.full_name} is at version {version} already, its newest: nothing has to be restored")
     own = [name for name in (table.full_name, *kept_with) if keeps_itself_up(lake, name)]
@@ -112,8 +113,10 @@ def _tell(lake: LakePaths, tables: list[str]) -> list[str]:
     return tables
 
 
-def _version_at(history: list[dict[str, object]], target: int | datetime, name: str) -> int:
-    versions = {int(str(entry["version"])): int(str(entry["timestamp"])) / 1000 for entry in history}
+def version_at(table: DeltaTable, target: int | datetime, name: str) -> int:
+    """The table's version of that number, or as of that time (with a time zone). Raises RepairError where its log has
+    none."""
+    versions = {int(entry["version"]): int(entry["timestamp"]) / 1000 for entry in table.history()}
     if isinstance(target, datetime):
         then = [version for version, moment in versions.items() if moment <= target.timestamp()]
         if not then:

@@ -8,19 +8,26 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable, write_deltalake
 
 from music_lakehouse.cli import held
 from music_lakehouse.cli.job_run import jobs_of
 from music_lakehouse.defs.customers.tables import DIM_CUSTOMER, FACT_SALES
+from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.delta import TableState
+from music_lakehouse.lakehouse.kafka import describe_topics, ensure_topics
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.locks import LakeLock
 from music_lakehouse.lakehouse.positions import begins_anew, record_source_position
+from music_lakehouse.settings import Settings
+from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse.simulator.customers.config import CustomersConfig
 from music_lakehouse.simulator.customers.simulation import land_customers
 from music_lakehouse_tests.cli.conftest import Command
+from music_lakehouse_tests.defs.listening.small_lakes import write
 from music_lakehouse_tests.oracle.lake import read_lake
 from music_lakehouse_tests.waiting import lent
 
@@ -132,6 +139,60 @@ def test_nothing_is_restored_or_rebuilt_while_a_run_holds_the_lake(
     assert "the lake is held by" in restored.error
     assert "the lake is held by" in rebuilt.error
     assert segment(sold) == "MACHINERY"
+
+
+def raw_of_four_messages(place: Path, topic: str, topic_id: str) -> LakePaths:
+    """A lake with a raw table of two versions: two messages of a topic, and then two more."""
+    lake = LakePaths(str(place / "data" / "lakehouse"))
+    common = {"kafka_topic": topic, "kafka_topic_id": topic_id, "kafka_partition": 0}
+    for offsets in ((0, 1), (2, 3)):
+        write(lake, RAW["listen_events"], [{**common, "kafka_offset": offset} for offset in offsets], mode="append")
+    return lake
+
+
+def test_where_no_broker_answers_nobody_knows_what_a_restored_raw_table_would_lack(
+    command: Command, place: Path
+) -> None:
+    raw_of_four_messages(place, "listen_events", "id")
+
+    ran = command("restore", "raw.listen_events", "--version", "0", "--yes")
+
+    assert ran.code == 0, ran.err
+    assert "Whether Kafka still has what came since version 0 can't be checked (no Kafka broker answers" in ran.err
+    assert "MessagesLostError until `music-lakehouse accept-loss listen_events`" in ran.err
+
+
+@pytest.mark.kafka
+def test_before_a_raw_table_is_restored_it_is_said_what_kafka_no_longer_has(
+    command: Command, place: Path, broker: EmbeddedBroker, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+    monkeypatch.setenv("KAFKA_TOPIC_PREFIX", topic_prefix)
+    name = f"{topic_prefix}listen_events"
+    restore = ("restore", "raw.listen_events", "--version", "0")
+    ensure_topics(Settings(), [name], partitions=1)
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    for _ in range(4):
+        producer.produce(name, b"{}", partition=0)
+    producer.flush()
+    topic_id = describe_topics(Settings(), [name])[name].topic_id
+    lake = raw_of_four_messages(place, name, topic_id)
+
+    kept = command(*restore)
+    expired = TopicPartition(name, 0, 3)
+    AdminClient({"bootstrap.servers": broker.bootstrap_servers}).delete_records([expired])[expired].result(30)
+    gone = command(*restore)
+
+    assert (kept.code, gone.code) == (1, 1), "neither was meant"
+    assert kept.err.splitlines() == [kept.error], "Kafka has it all"
+    assert "1 messages that raw.listen_events has came since version 0 and are gone from Kafka" in gone.err
+    stops = f"the next run would stop with MessagesLostError until `music-lakehouse accept-loss {name}`"
+    assert f"{stops}: partition 0: offsets 2 to 3 of topic id {topic_id}" in gone.err
+
+    write(lake, RAW["listen_events"], [])
+    for file in DeltaTable(lake.path(RAW["listen_events"]), version=0).file_uris():
+        Path(file).unlink()
+    assert "can't be put back to version 0, whose files table_maintenance may" in command(*restore, "--yes").error
 
 
 def test_a_run_that_lends_the_lake_is_waited_for(command: Command, sold: LakePaths) -> None:

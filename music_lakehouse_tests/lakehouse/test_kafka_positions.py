@@ -10,6 +10,7 @@ from music_lakehouse.lakehouse.kafka_positions import (
     MessagesLostError,
     accept_losses,
     check_nothing_lost,
+    count_unreadable,
     epoch,
     find_losses,
     read_up_to,
@@ -18,6 +19,7 @@ from music_lakehouse.lakehouse.kafka_positions import (
     starting_offsets,
 )
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.repair import restore
 from music_lakehouse_tests.defs.listening.small_lakes import write
 
 TABLE = RAW["listen_events"]
@@ -85,6 +87,29 @@ def test_messages_that_expired_before_they_were_read_are_a_loss_until_it_is_acce
     assert epoch(lake, topic(7)) == 1
     assert starting_offsets(lake, TABLE, topic(7)) == {0: 7, 1: 9}
     assert gaps(lake, topic(8)) == [("id-1", 0, 7, 8)]
+
+
+def test_what_a_raw_table_would_lack_is_known_before_it_is_put_back(lake: LakePaths) -> None:
+    append(lake, (0, 0), (1, 0), (1, 1), topic_id="id-0")
+    append(lake, (0, 0), (0, 1))
+    append(lake, *((partition, offset) for partition in (0, 1) for offset in range(2, 10)))
+    append(lake, (1, 2), topic_id="id-0")
+    accept_losses(lake, TABLE, topic(end=10))
+    now = Topic("listens", "id-1", {0: (4, 10), 1: (2, 10)})
+
+    assert gaps(lake, now) == []
+    assert count_unreadable(lake, TABLE, now, 0) == 4 + 1, "of the former topic one"
+    assert count_unreadable(lake, TABLE, now, 1) == 2 + 1
+    assert count_unreadable(lake, TABLE, topic(2), 1) == 1
+    assert count_unreadable(lake, TABLE, now, 3) == 0
+    told = find_losses(lake, TABLE, now, version=1)
+    restore(lake, TABLE, 1)
+    assert told == find_losses(lake, TABLE, now)
+    assert [(loss["kafka_topic_id"], loss["from_offset"], loss["to_offset"]) for loss in told] == [
+        ("id-0", 2, None),
+        ("id-1", 2, 4),
+        ("id-1", 0, 2),
+    ]
 
 
 def test_a_topic_that_is_shorter_than_what_was_read_is_a_loss(lake: LakePaths) -> None:
