@@ -14,6 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from music_lakehouse.cli import held
 from music_lakehouse.cli.job_run import jobs_of
+from music_lakehouse.defs.catalog import find_table
 from music_lakehouse.defs.customers.tables import DIM_CUSTOMER, FACT_SALES
 from music_lakehouse.defs.listening.tables import RAW
 from music_lakehouse.lakehouse import delta
@@ -28,6 +29,7 @@ from music_lakehouse.simulator.customers.config import CustomersConfig
 from music_lakehouse.simulator.customers.simulation import land_customers
 from music_lakehouse_tests.cli.conftest import Command
 from music_lakehouse_tests.defs.listening.small_lakes import write
+from music_lakehouse_tests.lakehouse.items import seen_by_readers
 from music_lakehouse_tests.oracle.lake import read_lake
 from music_lakehouse_tests.waiting import lent
 
@@ -276,8 +278,8 @@ def test_rebuild_makes_a_damaged_table_whole(process: Callable[..., subprocess.P
 
     run("run", "customers_pipeline")
     root = str(place / "data" / "lakehouse")
-    rows = read_lake(root)
-    for file in DeltaTable(f"{root}/silver/customer").file_uris():
+    rows, damaged = read_lake(root), DeltaTable(f"{root}/silver/customer")
+    for file in damaged.file_uris():
         Path(file).write_bytes(b"damaged")
 
     told = run("rebuild", "silver.customer", "--yes")
@@ -285,3 +287,6 @@ def test_rebuild_makes_a_damaged_table_whole(process: Callable[..., subprocess.P
     assert "customers_pipeline: silver.customer" in told
     assert "customers_pipeline succeeded" in told
     assert read_lake(root) == rows
+    there = len(rows["silver.customer"])
+    seen = seen_by_readers(LakePaths(root), damaged.version(), find_table("silver.customer"))
+    assert seen == [there, there], "one version, and none without rows"

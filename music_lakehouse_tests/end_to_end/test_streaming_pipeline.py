@@ -21,6 +21,7 @@ from music_lakehouse.defs.listening.catalog import TABLES
 from music_lakehouse.defs.listening.erasure import find_person, traces
 from music_lakehouse.defs.listening.gold_tables import WIDE_STREAMS
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
+from music_lakehouse.defs.shell import version_of
 from music_lakehouse.lakehouse.erasure import search
 from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
@@ -35,6 +36,7 @@ from music_lakehouse.simulator.simulation import simulate
 from music_lakehouse.simulator.sinks import to_kafka
 from music_lakehouse_tests.defs.listening.histories import START, with_more_faults
 from music_lakehouse_tests.defs.run_results import figures
+from music_lakehouse_tests.lakehouse.items import seen_by_readers
 from music_lakehouse_tests.oracle.compare import assert_lake_equals_oracle
 from music_lakehouse_tests.oracle.lake import read_lake
 from music_lakehouse_tests.oracle.laws import laws
@@ -170,9 +172,15 @@ def test_whatever_was_put_back_or_damaged_the_next_run_makes_right(platform: Pla
     for table in ("silver.dim_users", "gold.fact_streams"):
         for file in DeltaTable(lake.path(find_table(table))).file_uris():
             Path(file).write_bytes(b"damaged")
-    assert "gold.wide_streams" in write_anew(lake, ["silver.dim_users"])
+    anew = [find_table(name) for name in write_anew(lake, ["silver.dim_users"])]
+    assert WIDE_STREAMS in anew
+    before = {table: version_of(lake, table) for table in anew}
     platform.run()
     platform.assert_equals_oracle()
+    for table, since in before.items():
+        seen = seen_by_readers(lake, since, table)
+        assert len(seen) == 2, f"{table.full_name} is written in one version"
+        assert seen[1], f"nobody finds {table.full_name} empty"
     versions = {table.full_name: lake.state(table) for table in TABLES.values()}
     platform.run()
     assert {table.full_name: lake.state(table) for table in TABLES.values()} == versions, "nothing is new then"

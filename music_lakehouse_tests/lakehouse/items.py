@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from music_lakehouse.lakehouse import delta
-from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.tables import Column, Table
 
 ITEMS = Table(
@@ -46,3 +47,10 @@ def version(lake: Lake, table: Table = ITEMS) -> int:
     state = lake.state(table)
     assert state is not None
     return state.version
+
+
+def seen_by_readers(lake: LakePaths, since: int, table: Table = ITEMS) -> list[int]:
+    """How many rows a reader finds in the table's version `since`, and in each behind it."""
+    state = lake.state(table)
+    assert state is not None
+    return [DeltaTable(lake.path(table), version=number).count() for number in range(since, state.version + 1)]

@@ -9,7 +9,7 @@ from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.lakehouse.query import fetched
 from music_lakehouse.lakehouse.upsert import OPERATION, Written, difference, make_equal, make_equal_in_order
-from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, Item, content, items, version
+from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, Item, content, items, seen_by_readers, version
 
 pytestmark = pytest.mark.spark
 
@@ -79,9 +79,11 @@ def test_a_table_that_has_a_column_more_is_written_all_the_same(lake: Lake) -> N
     desired = fetched(items(lake.spark, (2, "b", TUESDAY, 2.0)))
     make_equal(lake, ITEMS, desired)
     assert content(lake) == {(1, "a", MONDAY, 1.0), (2, "b", TUESDAY, 2.0)}
+    before = version(lake)
     with lake.replacing(ITEMS):
         make_equal(lake, ITEMS, desired, delete=True)
     assert content(lake) == {(2, "b", TUESDAY, 2.0)}
+    assert seen_by_readers(lake, before) == [2, 1], "one version, and none without rows"
 
 
 def test_many_rows_that_differ_here_are_written_over_the_table(lake: Lake) -> None:
