@@ -54,7 +54,7 @@ class ReferenceReport:
 
 def load_reference(lake: Lake, reference: Reference, directory: Path) -> ReferenceReport:
     """Make the table equal to the file, where the file is not the one that was loaded last. A missing file is empty,
-    unless the reference keeps."""
+    unless the reference keeps; one that can't be read leaves the table as it was."""
     started = time.monotonic()
     if lake.create(reference.table):
         forget_positions(lake, reference.table.full_name)
@@ -63,7 +63,7 @@ def load_reference(lake: Lake, reference: Reference, directory: Path) -> Referen
     written = Written()
     anew = begins_anew(lake, reference.table.full_name)
     if anew or read_source_position(lake, reference.table.full_name, reference.file_name) != position:
-        taken = file.is_whole or not reference.keeps
+        taken = file.is_whole or not (reference.keeps or file.is_unreadable)
         if taken:
             rows = file.rows.append_column(LINE, pa.array(range(1, file.rows.num_rows + 1), pa.int64()))
             lines = lake.frame(rows)

@@ -65,6 +65,25 @@ def test_a_table_that_keeps_stays_as_it_was_while_its_file_is_gone_or_broken(lak
     assert load_reference(lake, keeping, tmp_path).written == Written(deleted=1), "a file without rows is whole"
 
 
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_file_that_cannot_be_read_leaves_its_table_as_it_was(lake: Lake, tmp_path: Path, keeps: bool) -> None:
+    file, reference = tmp_path / "codes.csv", replace(REFERENCE, keeps=keeps)
+    file.write_text("code,name\nA,Alpha\n")
+    load_reference(lake, reference, tmp_path)
+    file.unlink()
+    file.mkdir()
+    assert is_outdated(lake, reference, tmp_path)
+    report = load_reference(lake, reference, tmp_path)
+    assert report.written == Written()
+    assert [problem.startswith(f"{file} cannot be read") for problem in report.problems] == [True]
+    assert content(lake, CODES) == {("A", "Alpha")}
+    assert not is_outdated(lake, reference, tmp_path), "it is told once"
+    file.rmdir()
+    file.write_text("code,name\nB,Beta\n")
+    assert is_outdated(lake, reference, tmp_path)
+    assert load_reference(lake, reference, tmp_path).written == Written(inserted=1, deleted=1)
+
+
 def test_a_transform_is_told_in_which_order_the_rows_stand(lake: Lake, tmp_path: Path) -> None:
     last = F.max_by("name", LINE).alias("name")
     reference = replace(REFERENCE, transform=lambda lines: lines.groupBy("code").agg(last))
