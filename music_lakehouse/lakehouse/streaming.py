@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyarrow.fs import FileSelector
+from pyarrow.fs import FileSelector, FileSystem
 from pyspark.sql.streaming import DataStreamWriter
 
 from music_lakehouse.lakehouse.inventory import remove_directories, store
@@ -40,15 +40,21 @@ def drain(writer: DataStreamWriter, path: str | None = None) -> StreamReport:
 
 
 def without_damage(checkpoint: str) -> str:
-    """The checkpoint's path; where it lacks its query's id or its offsets, it is removed first.
+    """The checkpoint's path; where it lacks its query's id, its offsets or the newest of them, it is removed first.
 
-    Such a query would number its batches from 0 under the old id, which a Delta sink takes for batches that it has, or
-    repeat its last batch under a new id, which the sink takes for a new one.
+    Such a query would number batches that are done already, from 0 or from its last offsets on, under the old id, which
+    a Delta sink takes for batches that it has, or repeat its last batch under a new id, which the sink takes for a new
+    one.
     """
     files = store(checkpoint)
-    begun = files.get_file_info(FileSelector("offsets", allow_not_found=True))
-    whole = files.get_file_info("metadata").is_file and any(info.base_name[0].isdigit() for info in begun)
-    if not whole:
+    begun, done = _newest_batch(files, "offsets"), _newest_batch(files, "commits")
+    if not files.get_file_info("metadata").is_file or begun is None or (done is not None and done > begun):
         parent, _, name = checkpoint.rpartition("/")
         remove_directories(parent, [name])
     return checkpoint
+
+
+def _newest_batch(files: FileSystem, directory: str) -> int | None:
+    """The largest number of a batch of which the directory has a file; None where there is none."""
+    names = (info.base_name for info in files.get_file_info(FileSelector(directory, allow_not_found=True)))
+    return max((int(name) for name in names if name.isdigit()), default=None)

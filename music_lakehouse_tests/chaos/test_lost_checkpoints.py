@@ -31,6 +31,25 @@ def test_without_its_checkpoints_and_positions_a_lake_goes_on_where_it_was(lab: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_query_that_lost_its_newest_offsets_alone_skips_no_message(lab: Lab, spark: SparkSession) -> None:
+    for seed, messages in enumerate((300, 30, 30), 1):
+        lab.send(messages, seed=seed)
+        assert lab.run_here(*LISTENS).success
+    lost = [
+        max(found.glob("[0-9]*"), key=lambda file: int(file.name))
+        for found in lab.root.glob("_checkpoints/*/*/offsets")
+    ]
+    assert {file.name for file in lost} == {"2"}
+    for file in lost:
+        file.unlink()
+        file.with_name(f".{file.name}.crc").unlink()
+    lab.send(200, seed=20)
+    assert lab.run_here().success
+    lab.compare()
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_each_checkpoint_may_be_lost_by_itself(lab: Lab, spark: SparkSession) -> None:
     lab.write_reference()
