@@ -146,6 +146,8 @@ class Changes:
     """Whether the step was told to begin anew: what it records behind its commit takes that back."""
     again: tuple[Stretch, ...] = ()
     """The stretches of time of which the step was told to compute again what it has; taken back likewise."""
+    retry: bool = False
+    """Whether a retry of what was refused was killed: what it brought to the step's table may be in quarantine too."""
     recorded: Mapping[str, delta.TableState] = field(default_factory=dict, repr=False)
     """The positions behind which they are, by the source's full name."""
 
@@ -239,7 +241,8 @@ def find_changes(lake: Lake, step: str, sources: Iterable[Table]) -> Changes:
         found[source] = Change(lake, source, state, since, tuple(commits or ()))
     few = _are_few([commit for change in found.values() for commit in change.commits])
     found = {source: replace(change, few=few) for source, change in found.items()}
-    return Changes(step, found, told.anew, () if told.anew else told.again, told.positions)
+    again, retry = ((), False) if told.anew else (told.again, told.retry)
+    return Changes(step, found, told.anew, again, retry, told.positions)
 
 
 def _version(commit: Mapping[str, Any]) -> int:

@@ -5,7 +5,8 @@ One table for all steps, partitioned by step: what is recorded of one is replace
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -24,8 +25,9 @@ POSITIONS = Table(
         Column(
             "source",
             "STRING",
-            "the table that it reads; *: its own table is to be written anew as a whole; * and two times: what "
-            "messages of that stretch gave is to be computed again",
+            "the table that it reads; *: its own table is to be written anew as a whole; *retry: messages that were "
+            "refused may be in it and in quarantine; * and two times: what messages of that stretch gave is to be "
+            "computed again",
         ),
         Column("table_id", "STRING", "the source's Delta table id: a table made anew has another"),
         Column("version", "BIGINT", "the source's version up to which changes were taken"),
@@ -35,6 +37,7 @@ POSITIONS = Table(
     partition_by=("step",),
 )
 _ANEW = "*"
+_RETRY = "*retry"
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,13 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Told:
-    """What is recorded of a step: its positions by the source's full name, whether it is to begin `anew`, and of which
-    stretches of time it is to compute `again` what it has."""
+    """What is recorded of a step: its positions by the source's full name, whether it is to begin `anew`, of which
+    stretches of time it is to compute `again` what it has, and whether a `retry` of what was refused was not ended."""
 
     positions: Mapping[str, delta.TableState]
     anew: bool
     again: tuple[Stretch, ...]
+    retry: bool = False
 
 
 def record_source_position(lake: LakePaths, step: str, source: str, state: delta.TableState) -> None:
@@ -85,9 +89,10 @@ def read_positions(lake: LakePaths, step: str) -> dict[str, delta.TableState]:
 def read_told(lake: LakePaths, step: str) -> Told:
     """The positions recorded for the step, and what it was told to take again."""
     recorded = _recorded(lake, step)
-    told = sorted(source.removeprefix(_ANEW) for source in recorded if source[:1] == _ANEW and source != _ANEW)
-    states = {source: state for source, state in recorded.items() if source[:1] != _ANEW}
-    return Told(states, _ANEW in recorded, tuple(map(Stretch.parse, told)))
+    told = {source for source in recorded if source[:1] == _ANEW}
+    stretches = sorted(each.removeprefix(_ANEW) for each in told - {_ANEW, _RETRY})
+    states = {source: state for source, state in recorded.items() if source not in told}
+    return Told(states, _ANEW in told, tuple(map(Stretch.parse, stretches)), _RETRY in told)
 
 
 def _recorded(lake: LakePaths, step: str) -> dict[str, delta.TableState]:
@@ -129,15 +134,25 @@ def compute_again(lake: LakePaths, step: str, stretch: Stretch) -> None:
     replace_positions(lake, step, {**_recorded(lake, step), f"{_ANEW}{stretch}": delta.TableState("", -1)})
 
 
+@contextmanager
+def retrying(lake: LakePaths, step: str) -> Iterator[None]:
+    """Meanwhile it is recorded that messages which were refused are brought into the step's table and out of
+    quarantine. The record stays where that is killed or raises: the step's next run sees to it that none is in both."""
+    others = {source: state for source, state in _recorded(lake, step).items() if source != _RETRY}
+    replace_positions(lake, step, {**others, _RETRY: delta.TableState("", -1)})
+    yield
+    replace_positions(lake, step, others)
+
+
 def begins_anew(lake: LakePaths, step: str) -> bool:
     """Whether the step was told to begin anew, and has not done so yet."""
     return read_told(lake, step).anew
 
 
 def is_told_again(lake: LakePaths, step: str) -> bool:
-    """Whether the step was told to take anything again, and has not done so yet."""
+    """Whether the step was told to take anything again, or has to end a retry, and has not done so yet."""
     told = read_told(lake, step)
-    return told.anew or bool(told.again)
+    return told.anew or told.retry or bool(told.again)
 
 
 def downstream_of(lake: LakePaths, tables: Iterable[str]) -> list[str]:

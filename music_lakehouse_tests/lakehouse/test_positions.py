@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from music_lakehouse.lakehouse.positions import (
     read_told,
     record_source_position,
     replace_positions,
+    retrying,
 )
 from music_lakehouse_tests.lakehouse.items import ITEMS
 
@@ -59,6 +61,22 @@ def test_what_a_step_is_told_holds_until_its_positions_are_replaced(paths: LakeP
     assert read_positions(paths, STEP) == {ITEMS.full_name: FIRST}
     replace_positions(paths, STEP, {ITEMS.full_name: SECOND})
     assert read_told(paths, STEP) == Told({ITEMS.full_name: SECOND}, anew=False, again=())
+
+
+def test_a_retry_is_remembered_until_it_has_ended_and_nothing_else_is_forgotten(paths: LakePaths) -> None:
+    record_source_position(paths, STEP, ITEMS.full_name, FIRST)
+    compute_again(paths, STEP, MONDAY)
+    told = read_told(paths, STEP)
+    with retrying(paths, STEP):
+        assert read_told(paths, STEP) == replace(told, retry=True)
+    assert read_told(paths, STEP) == told
+    forget_positions(paths, STEP)
+    with pytest.raises(KeyboardInterrupt), retrying(paths, STEP):
+        raise KeyboardInterrupt
+    assert is_told_again(paths, STEP)
+    with retrying(paths, STEP):
+        pass
+    assert not is_told_again(paths, STEP)
 
 
 def test_positions_move_where_a_step_has_taken_all_that_changed(paths: LakePaths) -> None:

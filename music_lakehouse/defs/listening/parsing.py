@@ -12,6 +12,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
+from music_lakehouse.defs.listening.quarantine import end_retry
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.lakehouse import checkpoints, delta
@@ -104,7 +105,7 @@ class Parsed:
 def waiting(lake: Lake, topic: str) -> int | None:
     """How many raw rows of the topic are to be parsed, about or at most; None where nobody knows."""
     changes = _unparsed(lake, topic)
-    return total([changes.count, lake.rows(RAW[topic])]) if changes.again else changes.count
+    return total([changes.count, lake.rows(RAW[topic])]) if changes.again or changes.retry else changes.count
 
 
 def _unparsed(lake: Lake, topic: str) -> Changes:
@@ -119,7 +120,7 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
     messages. A batch that is repeated, or a query whose checkpoint is gone, adds nothing twice. Where bronze was told
     to begin anew, all raw rows are parsed again, and what they give takes the place of what was there; where it was
     told to compute a stretch of time again, messages that Kafka took then are parsed again, and the difference is
-    written.
+    written. What a retry of quarantine that was killed has brought to bronze leaves quarantine.
     """
     started = time.monotonic()
     bronze_name = BRONZE[topic].full_name
@@ -127,7 +128,10 @@ def parse_topic(lake: Lake, topic: str, *, max_bytes: str) -> Parsed:
         forget_positions(lake, bronze_name)
     lake.create(QUARANTINE)
     parsed = Parsed(topic)
-    changes, bronze = _unparsed(lake, topic), lake.state(BRONZE[topic])
+    changes = _unparsed(lake, topic)
+    if changes.retry:
+        end_retry(lake, topic)
+    bronze = lake.state(BRONZE[topic])
     if bronze is None or not (changes or changes.again):
         return parsed
     # A streaming query keeps what it has done of many messages in its checkpoint.

@@ -11,7 +11,9 @@ from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
+from music_lakehouse.lakehouse.kafka_positions import MESSAGE
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.positions import forget_positions, retrying
 from music_lakehouse.lakehouse.upsert import make_equal
 
 
@@ -28,8 +30,9 @@ def retry_quarantine(lake: Lake, topics: Sequence[str] = tuple(RAW)) -> list[Ret
     """Judge the quarantined messages of the topics (event names) by the present rules, from their raw rows.
 
     What is valid now is appended to bronze and leaves quarantine, what still isn't stays with its present reasons.
-    Bronze is written first, and only with what it lacks: killed in between, the messages are in both until this is
-    called again. A message whose raw row is gone stays as it is. The caller holds the lake's lock.
+    Bronze is written first, and only with what it lacks: killed in between, the messages are in both until the next run
+    of the pipeline, or this, takes them out of quarantine. A message whose raw row is gone stays as it is. The caller
+    holds the lake's lock.
     """
     return [_retry_topic(lake, topic) for topic in topics]
 
@@ -42,13 +45,23 @@ def _retry_topic(lake: Lake, topic: str) -> Retried:
     raw = lake.read(RAW[topic]).join(refused, list(QUARANTINE.key), "left_semi")
     marked = events.parse(raw, topic).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        lake.create(BRONZE[topic])
-        _append_new(lake, topic, events.valid(marked, topic))
-        judged = refused.join(marked, list(QUARANTINE.key), "left_semi")
-        written = make_equal(lake, QUARANTINE, events.refused(marked, topic), current=judged, delete=True)
+        if lake.create(BRONZE[topic]):
+            forget_positions(lake, BRONZE[topic].full_name)
+        with retrying(lake, BRONZE[topic].full_name):
+            _append_new(lake, topic, events.valid(marked, topic))
+            judged = refused.join(marked, list(QUARANTINE.key), "left_semi")
+            written = make_equal(lake, QUARANTINE, events.refused(marked, topic), current=judged, delete=True)
         return Retried(topic, quarantined, written.deleted)
     finally:
         marked.unpersist()
+
+
+def end_retry(lake: Lake, topic: str) -> None:
+    """Take out of quarantine what a retry that was killed has brought to bronze."""
+    with retrying(lake, BRONZE[topic].full_name), lake.writing(QUARANTINE):
+        refused = lake.read(QUARANTINE).where(F.col("topic") == topic)
+        left = refused.join(lake.read(BRONZE[topic]), list(MESSAGE), "left_anti")
+        make_equal(lake, QUARANTINE, left, current=refused, delete=True)
 
 
 def _append_new(lake: Lake, topic: str, valid: DataFrame) -> None:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
+from music_lakehouse.defs.listening import quarantine
+from music_lakehouse.defs.listening.parsing import parse_topic, waiting
 from music_lakehouse.defs.listening.quarantine import Retried, retry_quarantine
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse_tests.oracle.lake import read_table
 
 NOW = datetime(2024, 3, 1, 12, 0, 0, tzinfo=timezone.utc)
 MILLISECONDS = int(NOW.timestamp() * 1000)
@@ -49,6 +53,10 @@ def fill(lake: Lake, raw: list[dict[str, Any]], quarantine: list[dict[str, Any]]
 
 def reasons(lake: Lake) -> dict[int, list[str]]:
     return {row.kafka_offset: row.reasons for row in lake.read(QUARANTINE).collect()}
+
+
+def sorted_by_message(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: (row["topic"], row["kafka_offset"]))
 
 
 def bronze_offsets(lake: Lake) -> list[int]:
@@ -110,6 +118,54 @@ def test_after_a_kill_between_its_two_writes_a_message_is_in_bronze_once(
 
     assert bronze_offsets(lake) == [0]
     assert reasons(lake) == {}
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("killed_at", ["append", "make_equal"])
+def test_after_a_kill_of_it_the_next_run_of_the_pipeline_makes_it_right(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    """Killed before or after its first write."""
+    values = [event(), event(itemInSession=1), event(level="gold")]
+    fill(
+        lake,
+        [raw_row(offset, value) for offset, value in enumerate(values)],
+        [refused(0, values[0], "old"), refused(2, values[2], "old"), refused(0, "{", "old", topic="auth_events")],
+    )
+    parse_topic(lake, TOPIC, max_bytes="64m")
+    quarantined = read_table(lake.root, QUARANTINE.full_name)
+    assert (bronze_offsets(lake), waiting(lake, TOPIC)) == ([1], 0)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        owner: Any = Lake if killed_at == "append" else quarantine
+        patched.setattr(owner, killed_at, killed)
+        with pytest.raises(KeyboardInterrupt):
+            retry_quarantine(lake, [TOPIC])
+    assert waiting(lake, TOPIC) != 0
+
+    parse_topic(lake, TOPIC, max_bytes="64m")
+
+    accepted = [] if killed_at == "append" else [0]
+    assert bronze_offsets(lake) == sorted([*accepted, 1])
+    left = [row for row in quarantined if row["topic"] != TOPIC or row["kafka_offset"] not in accepted]
+    assert sorted_by_message(read_table(lake.root, QUARANTINE.full_name)) == sorted_by_message(left)
+    assert waiting(lake, TOPIC) == 0
+
+
+@pytest.mark.spark
+def test_a_bronze_table_that_a_retry_makes_is_filled_by_the_next_run(lake: Lake) -> None:
+    fill(lake, [raw_row(0, event()), raw_row(1, event(itemInSession=1))], [refused(0, event(), "old")])
+    parse_topic(lake, TOPIC, max_bytes="64m")
+    shutil.rmtree(lake.path(BRONZE[TOPIC]))
+    lake = Lake(lake.root, lake.spark)
+
+    retry_quarantine(lake, [TOPIC])
+    parse_topic(lake, TOPIC, max_bytes="64m")
+
+    assert (bronze_offsets(lake), reasons(lake)) == ([0, 1], {})
 
 
 @pytest.mark.spark
