@@ -38,7 +38,7 @@ from music_lakehouse.simulator.heart_rate.simulation import land_heart_rates
 from music_lakehouse.simulator.reference import write_reference
 from music_lakehouse.simulator.simulation import simulate
 from music_lakehouse.simulator.sinks import to_kafka
-from music_lakehouse_tests.chaos.runner import FAULT_VARIABLE, Fault, execute
+from music_lakehouse_tests.chaos.runner import FAULT_VARIABLE, Fault, commits, data_files, execute
 from music_lakehouse_tests.defs.catalogue.databases import Catalogue
 from music_lakehouse_tests.oracle.catalogue.compare import assert_lake_equals_oracle as assert_catalogue_equals_oracle
 from music_lakehouse_tests.oracle.compare import assert_lake_equals_oracle, messages_from_kafka
@@ -163,15 +163,24 @@ class Runs:
             if delta.open_table(str(log.parent)) is not None:
                 read_table(self.root, f"{log.parent.parent.name}.{log.parent.name}")
 
+    def unnamed_files(self, full_name: str) -> set[Path]:
+        """The data files of `layer.table` that no version of it names: what a killed write left."""
+        table = self.root.joinpath(*full_name.split("."))
+        log = "".join(commit.read_text() for commit in commits(table))
+        return {file for file in data_files(table) if file.name not in log}
+
 
 def kill_at(lab: Runs, fault: Fault) -> None:
     """A run that is killed at the fault; see that it was, and that a lake it held is not held for good."""
+    known = lab.unnamed_files(fault.table) if fault.table else set()
     result = lab.run(fault=fault)
     if fault.victim == "jvm":
         assert result.code == 1, f"{fault}: {result.output}"
         assert "Spark's process ended during the run" in " ".join(result.errors), f"{fault}: {result.errors}"
     else:
         assert result.killed, f"{fault} was not reached: {result.output}"
+    if fault.moment == "at_file" and fault.table:
+        assert lab.unnamed_files(fault.table) > known, f"{fault} came when what was written had been committed"
     if fault.victim == "group":
         # The JVM, whose memory has to be given back, may be gone a little later than Python.
         deadline = time.monotonic() + DEAD_WITHIN_SECONDS

@@ -9,7 +9,6 @@ succeeded, and its errors. With tables (`layer.table`) only these of the listeni
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import os
@@ -19,21 +18,32 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 from music_lakehouse.lakehouse.locks import spark_children
 
 FAULT_VARIABLE = "LAKEHOUSE_FAULT"
+FEW = (
+    "MOST_ROWS_OF_A_SMALL_CHANGE",
+    "MOST_ROWS_AT_ONCE",
+    "MOST_ROWS_FETCHED",
+    "MOST_ROWS_COMMITTED_HERE",
+    "MOST_ROWS_READ_AT_ONCE",
+    "MOST_ROWS_MADE_HERE",
+)
+"""The limits up to which rows are read, compared or written without Spark, by their names in the package's modules."""
 
 
 @dataclass(frozen=True)
 class Fault:
     """What happens at the `call`-th call of the function `point`, of those that concern `table` (None: any).
 
-    `moment`: before the call, after it, `milliseconds` into it, or `at_commit`: as soon as the table's next version is
-    on disk. `victim`: the process group (`group`), Python alone, the JVM alone; or `nobody`: the run waits there until
-    the file `gate`, which it makes, is gone, or the test itself.
+    `moment`: before the call, after it, `milliseconds` into it; `at_file`: as soon as the table has another data file,
+    which Spark writes before any version names it; or `at_commit`: as soon as its next version is on disk. `victim`:
+    the process group (`group`), Python alone, the JVM alone; or `nobody`: the run waits there until the file `gate`,
+    which it makes, is gone, or the test itself. With `many` the run takes all rows for many, which Spark writes.
     """
 
     point: str
@@ -43,6 +53,7 @@ class Fault:
     victim: str = "group"
     milliseconds: int = 0
     gate: str | None = None
+    many: bool = False
 
     def __str__(self) -> str:
         return f"{self.moment} {self.point} {self.table or ''} #{self.call}, kill {self.victim}"
@@ -69,6 +80,8 @@ def _points() -> dict[str, list[tuple[Any, str, Callable[..., str]]]]:
         # Few rows are written in another way than many, often at the end of the same function.
         "append": [(Lake, "append", third), (Lake, "append_few", third)],
         "merge": [(upsert, "_merge", second), (upsert, "_merge_few", second)],
+        "merge_many": [(upsert, "_merge", second)],
+        "replace": [(Lake, "replace", third)],
         "record_positions": [(steps, "record_positions", lambda _, changes: changes.step)],
         "record_read_up_to": [(kafka_positions, "record_read_up_to", second)],
         "record_files": [(file_ingest, "record_files", second)],
@@ -77,6 +90,7 @@ def _points() -> dict[str, list[tuple[Any, str, Callable[..., str]]]]:
         "land": [(Load, "_finish_file", lambda load: f"landing.{load._landing.directory.name}")],
         "ingest_batches": [(kafka_ingest, "drain", lambda _, path: "raw." + Path(path).name)],
         "parse_batch": [(parsing, "_write_batch", lambda _, topic, __: f"bronze.{topic}")],
+        "parse_many": [(parsing, "_write_many", lambda _, topic, *__: f"bronze.{topic}")],
     }
 
 
@@ -86,7 +100,7 @@ def install(fault: Fault, lake_root: Path) -> None:
     calls, counting, inside = itertools.count(1), threading.Lock(), threading.local()
 
     def wrap(wrapped: Callable[..., Any], table_of: Callable[..., str]) -> Callable[..., Any]:
-        @functools.wraps(wrapped)
+        @wraps(wrapped)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             if getattr(inside, "a_call", False):
                 return wrapped(*args, **kwargs)
@@ -106,9 +120,9 @@ def install(fault: Fault, lake_root: Path) -> None:
                 strike(fault)
             elif fault.moment == "during":
                 threading.Timer(fault.milliseconds / 1000, strike, [fault]).start()
-            elif fault.moment == "at_commit":
-                log = lake_root.joinpath(*table.split("."), "_delta_log")
-                threading.Thread(target=_strike_at_commit, args=(fault, log, len(_commits(log))), daemon=True).start()
+            elif fault.moment in _FILES:
+                awaited = partial(_FILES[fault.moment], lake_root.joinpath(*table.split(".")))
+                threading.Thread(target=_strike_at_another, args=(fault, awaited, awaited()), daemon=True).start()
             result = wrapped(*args, **kwargs)
             if fault.moment == "after":
                 strike(fault)
@@ -120,14 +134,34 @@ def install(fault: Fault, lake_root: Path) -> None:
         setattr(owner, name, wrap(getattr(owner, name), table_of))
 
 
-def _strike_at_commit(fault: Fault, log: Path, commits: int) -> None:
-    while len(_commits(log)) == commits:
+def _strike_at_another(fault: Fault, files: Callable[[], set[Path]], known: set[Path]) -> None:
+    while files() <= known:
         time.sleep(0.001)
     strike(fault)
 
 
-def _commits(log: Path) -> list[Path]:
-    return list(log.glob("*.json"))
+def commits(table: Path) -> set[Path]:
+    """The files of the table's log that are commits."""
+    return set(table.glob("_delta_log/*.json"))
+
+
+def data_files(table: Path) -> set[Path]:
+    """The table's data files, those of its change feed too, whether a version names them or not."""
+    return {file for file in table.rglob("*.parquet") if "_delta_log" not in file.parts}
+
+
+_FILES = {"at_commit": commits, "at_file": data_files}
+
+
+def take_all_rows_for_many() -> None:
+    """Whatever few rows are: no change is one of them from now on."""
+    import music_lakehouse.definitions  # noqa: F401
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("music_lakehouse."):
+            for limit in FEW:
+                if hasattr(module, limit):
+                    setattr(module, limit, 0)
 
 
 def strike(fault: Fault) -> None:
@@ -157,7 +191,10 @@ def main(report: Path, job: str, tables: list[str]) -> int:
     shell.FIRST_RETRY_SECONDS = 1.0
     shell.MOST_RETRIES = int(os.environ.get("MOST_RETRIES", shell.MOST_RETRIES))
     if FAULT_VARIABLE in os.environ:
-        install(Fault(**json.loads(os.environ[FAULT_VARIABLE])), Path(Settings().lake_uri))
+        fault = Fault(**json.loads(os.environ[FAULT_VARIABLE]))
+        if fault.many:
+            take_all_rows_for_many()
+        install(fault, Path(Settings().lake_uri))
     resources = build_resources(Settings())
     spark = resources["spark"].model_copy(update={"spark_config": QUICK_JAVA})
     resources |= {"spark": spark, "lakehouse": resources["lakehouse"].model_copy(update={"spark": spark})}

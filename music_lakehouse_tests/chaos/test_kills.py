@@ -10,9 +10,10 @@ import psutil
 import pytest
 from pyspark.sql import SparkSession
 
-from music_lakehouse.defs.listening.tables import RAW
+from music_lakehouse.defs.listening.tables import BRONZE, RAW
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.repair import write_anew
 from music_lakehouse_tests.chaos.lab import Lab, kill_at
 from music_lakehouse_tests.chaos.runner import Fault
 
@@ -55,6 +56,27 @@ EVERYWHERE_IN_AN_INCREMENT = [
     Fault("record_positions", "before", "gold.fact_streams"),
     Fault("merge", "during", "gold.daily_user_summary", milliseconds=100, victim="python"),
     Fault("merge", "at_commit", "gold.artist_popularity"),
+]
+# What Spark writes where rows are many, killed between the first file of it and its commit.
+OF_MANY_ROWS_IN_A_FIRST_LOAD = [
+    Fault("parse_many", "at_file", "bronze.listen_events", many=True),
+    Fault("parse_many", "at_file", "bronze.auth_events", victim="jvm", many=True),
+    Fault("append", "at_file", "bronze.quarantine", many=True),
+    Fault("append", "at_file", "silver.dim_users", victim="jvm", many=True),
+    Fault("append", "at_file", "gold.wide_streams", many=True),
+]
+OF_MANY_ROWS_IN_AN_INCREMENT = [
+    Fault("parse_many", "at_file", "bronze.page_view_events", many=True),
+    Fault("merge_many", "at_file", "silver.dim_users", victim="jvm", many=True),
+    Fault("merge_many", "at_file", "silver.user_sessions", many=True),
+    Fault("merge_many", "at_commit", "silver.user_profiles", victim="python", many=True),
+    Fault("merge_many", "at_file", "gold.daily_user_summary", victim="jvm", many=True),
+]
+OF_MANY_ROWS_WRITTEN_ANEW = [
+    Fault("replace", "at_file", "bronze.listen_events", many=True),
+    Fault("replace", "at_file", "bronze.quarantine", victim="jvm", many=True),
+    Fault("replace", "at_file", "silver.dim_users", many=True),
+    Fault("replace", "at_file", "gold.fact_streams", victim="jvm", many=True),
 ]
 
 
@@ -99,6 +121,19 @@ def test_killed_at_three_points_the_tables_are_those_of_the_oracle(lab: Lab, spa
 @pytest.mark.timeout(6000)
 def test_killed_at_every_point_the_tables_are_those_of_the_oracle(lab: Lab, spark: SparkSession) -> None:
     lab_after(lab, EVERYWHERE_IN_A_FIRST_LOAD, EVERYWHERE_IN_AN_INCREMENT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(6000)
+def test_killed_amid_what_spark_writes_of_many_rows_the_tables_are_those_of_the_oracle(
+    lab: Lab, spark: SparkSession
+) -> None:
+    lab_after(lab, OF_MANY_ROWS_IN_A_FIRST_LOAD, OF_MANY_ROWS_IN_AN_INCREMENT)
+    write_anew(lab.lake, [BRONZE["listen_events"].full_name])
+    for fault in OF_MANY_ROWS_WRITTEN_ANEW:
+        kill_at(lab, fault)
+    assert lab.run_here().success
+    lab.compare()
 
 
 @pytest.mark.slow
