@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,13 +60,10 @@ def secure_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBr
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL server for the whole test run; whoever stops it starts it again."""
-    from music_lakehouse_tests.postgres import Postgres
+    from music_lakehouse_tests.postgres import new_postgres
 
-    # Where root tests, the server runs as another user, whom any pytest that starts meanwhile locks out of tmp_path.
-    with TemporaryDirectory(prefix="music-lakehouse-postgres-", ignore_cleanup_errors=True) as directory:
-        server = Postgres(Path(directory))
+    with new_postgres() as server:
         yield server
-        server.close()
 
 
 @pytest.fixture(scope="session")

