@@ -22,7 +22,7 @@ COPY music_lakehouse music_lakehouse
 RUN pip install --no-deps --no-build-isolation --editable .
 
 # Volumes that are mounted at /data for the first time take its owner.
-RUN useradd --create-home --uid 1000 lakehouse && mkdir -p /data/lake /data/logs && chown -R lakehouse /data
+RUN useradd --create-home --uid 1000 lakehouse && mkdir -p /data/lake /data/logs /data/dagster && chown -R lakehouse /data
 COPY --chown=lakehouse docker docker
 USER lakehouse
 ENV DAGSTER_HOME=/app/docker DAGSTER_LOGS=/data/logs \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -19,6 +20,8 @@ REPOSITORY = Path(__file__).parents[1]
 FILE = REPOSITORY / "deploy/helm-values.yaml"
 VALUES: dict[str, Any] = yaml.safe_load(FILE.read_text())
 [CODE] = VALUES["dagster-user-deployments"]["deployments"]
+MOUNTS = {mount["name"]: mount for mount in CODE["volumeMounts"]}
+DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 
 FREE = None
 """Names that are the user's or Kubernetes's."""
@@ -129,6 +132,25 @@ def test_runs_take_place_where_the_lakes_lock_lies_and_wait_for_each_other(tmp_p
 
 @pytest.mark.parametrize("place", ["REFERENCE_ROOT", "LANDING_ROOT"])
 def test_files_lie_in_a_volume(place: str) -> None:
-    [mount] = CODE["volumeMounts"]
-    assert CODE["env"][place].startswith(f"{mount['mountPath']}/")
-    assert [volume["name"] for volume in CODE["volumes"]] == [mount["name"]]
+    assert CODE["env"][place].startswith(f"{MOUNTS['files']['mountPath']}/")
+    assert {volume["name"] for volume in CODE["volumes"]} == set(MOUNTS)
+
+
+def test_the_images_user_may_write_to_a_new_volume_and_beside_the_instances_file() -> None:
+    [user] = re.findall(r"useradd .*--uid (\d+) lakehouse", DOCKERFILE)
+    [directories] = re.findall(r"mkdir -p (.+) && chown -R lakehouse /data", DOCKERFILE)
+
+    assert CODE["podSecurityContext"] == {"fsGroup": int(user)}
+    assert VALUES["global"]["dagsterHome"] in directories.split()
+
+
+def test_what_is_typed_in_the_pod_has_the_instance_of_the_others() -> None:
+    [release] = re.findall(r"helm upgrade --install (\w+) dagster/dagster ", FILE.read_text())
+    [volume] = [one for one in CODE["volumes"] if one["name"] == "instance"]
+
+    # As the chart names what it makes where the release is called like the chart.
+    assert volume["configMap"] == {"name": f"{release}-instance"}
+    assert MOUNTS["instance"]["mountPath"] == f"{VALUES['global']['dagsterHome']}/dagster.yaml"
+    assert MOUNTS["instance"]["subPath"] == "dagster.yaml"
+    deployment = f"deploy/{release}-dagster-user-deployments-{CODE['name']} "
+    assert deployment in (REPOSITORY / "docs/beyond_one_machine.md").read_text()
