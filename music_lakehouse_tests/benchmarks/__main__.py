@@ -24,6 +24,7 @@ from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 from music_lakehouse.simulator.reference import write_reference
 from music_lakehouse_tests.benchmarks import freshness, report
 from music_lakehouse_tests.benchmarks.sources import SOURCES, Source
+from music_lakehouse_tests.benchmarks.spent import Spent
 from music_lakehouse_tests.benchmarks.workload import EVENTS_A_DAY, Workload
 
 INCREMENT = 10_000
@@ -105,6 +106,7 @@ def measure(events: int, increments: int, ways: list[str], seed: int) -> list[re
             [m["seconds"] for m in again[kind]],
             first[kind].get("steps", {}),
             again[kind][-1].get("steps", {}),
+            {table: Spent(**one) for table, one in again[kind][-1].get("spent", {}).items()},
         )
         for kind in ways
     ]

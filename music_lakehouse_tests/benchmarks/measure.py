@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +21,28 @@ from music_lakehouse.resources.build import build_resources
 from music_lakehouse.resources.spark import SparkResource
 from music_lakehouse.settings import Settings
 from music_lakehouse_tests.benchmarks import yardsticks
+from music_lakehouse_tests.benchmarks.spent import spent
 
 
 def run_job(name: str, instance: dg.DagsterInstance, settings: Settings) -> dict[str, Any]:
-    """One run of the job with all tables and checks: seconds in all, and a step."""
+    """One run of the job with all tables and checks: seconds in all and of each step, and what tables' steps spent
+    theirs on."""
     started = time.monotonic()
     job = defs.resolve_job_def(name)
     result = job.execute_in_process(instance=instance, resources=build_resources(settings))
     seconds = time.monotonic() - started
     if not result.success:
         raise RuntimeError("the run failed")
-    steps = {}
+    steps, spent_in = {}, {}
     for event in result.all_events:
         if event.event_type_value == "ASSET_MATERIALIZATION":
             said = event.step_materialization_data.materialization
-            if "duration_seconds" in said.metadata:
-                steps[".".join(said.asset_key.path)] = said.metadata["duration_seconds"].value
-    return {"seconds": seconds, "steps": steps}
+            figures = {name: value.value for name, value in said.metadata.items()}
+            if "duration_seconds" in figures:
+                steps[".".join(said.asset_key.path)] = figures["duration_seconds"]
+            if {"duration_seconds", "versions_written"} <= figures.keys():
+                spent_in[".".join(said.asset_key.path)] = asdict(spent(figures))
+    return {"seconds": seconds, "steps": steps, "spent": spent_in}
 
 
 def main() -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass, fields
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
 
+from music_lakehouse_tests.benchmarks.spent import Spent
+
 
 @dataclass(frozen=True)
 class Measured:
-    """What one way took: seconds of the full load in a new process, of each warm increment, and of its tables."""
+    """What one way took: seconds of the full load in a new process, of each warm increment, and of its tables; and what
+    the last increment spent its seconds on."""
 
     way: str
     events: int
@@ -21,6 +26,7 @@ class Measured:
     increments: list[float]
     steps_of_full_load: dict[str, float]
     steps_of_increment: dict[str, float]
+    spent_in_increment: dict[str, Spent] = field(default_factory=dict)
 
     @property
     def increment(self) -> float:
@@ -66,27 +72,15 @@ TITLES = {
     "notebook": "the notebook way, at its best settings",
 }
 
-NOTES = """## What it is spent on
-
-These machines are noisy: of three full loads on 2026-11-29, each beside the notebook's in one run, the platform took
-0.97, 1.26 and 1.36 of the notebook's time, and an increment 0.32, 0.30 and 0.42.
-
-Most of a full load is Spark's: Kafka to raw, 18 s, as long as the plain copy takes without its start, and raw to
-bronze, 32 to 43 s. Of a JVM that is warm bronze takes 40 microseconds of processor time a message (24 to parse so
-that nothing is lost, the rest to count and to write), of a new one twice that: the first half million took 28 s, the
-second 12. With only Java's first compiler a million took 160 s of processor time, with its default thresholds 99,
-with ours 73 to 83. To count names in a message by its quotes, instead of parsing it a second time, took longer; to
-hand parsed rows to delta-rs, instead of Spark's writer, saves a third in a warm JVM and nothing in a new one. What
-follows from bronze, all of silver and gold, is some 15 s, by DuckDB; the rest is Spark's start, two reference files,
-105 checks and Dagster's events.
-
-An increment's cost is a fixed one: Spark takes messages into raw and bronze and cleans texts that it hasn't seen, about
-130 events of checks and tables are stored by Dagster (1.2 s of processor time), 24 small commits are made. So it hardly
-depends on the history, nor on whether there are 1,000 or 10,000 new events."""
-
-
+SPENT = (
+    "Each table that the last increment wrote, by what its run and Delta's log tell: of Spark's micro-batches planning,"
+    " the rows' computing and commit (add batch), and the two notes in the checkpoint; of a WRITE or a MERGE what Delta"
+    " says that it took (written); commits, and the data files that they added and removed."
+)
 FRESHNESS_HEADING = "## Freshness\n"
 SOURCES_HEADING = "## Other sources than Kafka\n"
+# One that isn't closed reaches to the end of its part: what somebody wrote isn't lost.
+_NOTES = re.compile(r"<!-- notes\b.*?(?:<!-- end -->|\Z)", re.DOTALL)
 
 
 def write(
@@ -98,8 +92,10 @@ def write(
     docs: Path,
 ) -> None:
     """Write `benchmarks.json` to the directory and the page to `docs`. What was not measured stays on the page as it
-    was: the streams' part, freshness, and sources, as the last `benchmarks.json` has them."""
+    was: the streams' part, freshness, and sources; of these a single one is as the last `benchmarks.json` has it. In
+    each part all notes stay, which are written by hand: what stands from `<!-- notes: … -->` to `<!-- end -->`."""
     file = directory / "benchmarks.json"
+    sources_measured = bool(loaded)
     loaded = _with_those_before(loaded, file)
     machine = {
         "when": datetime.now(timezone.utc).isoformat(timespec="minutes"),
@@ -115,14 +111,19 @@ def write(
     text, sources_heading, sources = (docs.read_text() if docs.exists() else "").partition(SOURCES_HEADING)
     streams, fresh_heading, freshness = text.partition(FRESHNESS_HEADING)
     parts = (
-        page(measured, increment) if measured else streams,
-        freshness_part(fresh) if fresh else fresh_heading + freshness,
-        sources_part(loaded) if loaded else sources_heading + sources,
+        page(measured, increment, notes_of(streams)) if measured else streams,
+        freshness_part(fresh, notes_of(freshness)) if fresh else fresh_heading + freshness,
+        sources_part(loaded, notes_of(sources)) if sources_measured else sources_heading + sources,
     )
     docs.write_text("\n\n".join(part.strip() for part in parts if part.strip()) + "\n")
 
 
-def freshness_part(fresh: list[Freshness]) -> str:
+def notes_of(part: str) -> list[str]:
+    """The lines of the part's notes, each followed by an empty one."""
+    return [line for note in _NOTES.findall(part) for line in (*note.rstrip().splitlines(), "")]
+
+
+def freshness_part(fresh: list[Freshness], notes: Sequence[str] = ()) -> str:
     """The page's part on how fresh gold is, in Markdown."""
     lines = [
         FRESHNESS_HEADING,
@@ -133,6 +134,8 @@ def freshness_part(fresh: list[Freshness]) -> str:
         "| mode | events a second | streams | median | 95th percentile |",
         "|---|---:|---:|---:|---:|",
         *(f"| {f.mode} | {f.rate:,.0f} | {f.streams:,} | {f.median:.1f} s | {f.slow:.1f} s |" for f in fresh),
+        "",
+        *notes,
     ]
     return "\n".join(lines) + "\n"
 
@@ -144,7 +147,7 @@ def _with_those_before(loaded: list[Loaded], file: Path) -> list[Loaded]:
     return sorted([*loaded, *(one for one in before if one.title not in measured)], key=lambda one: one.title)
 
 
-def sources_part(loaded: list[Loaded]) -> str:
+def sources_part(loaded: list[Loaded], notes: Sequence[str] = ()) -> str:
     """The page's part on other sources, in Markdown."""
     lines = [
         SOURCES_HEADING,
@@ -164,8 +167,9 @@ def sources_part(loaded: list[Loaded]) -> str:
             f"| {one.title} | {one.rows:,} {one.kind_of_rows} | {one.full_load:.1f} s | {rate} "
             f"| {one.increment:.1f} s | {one.added:,} | {beside} |"
         )
+    lines += ["", *notes]
     for one in loaded:
-        lines += ["", f"### {one.title}: {one.rows:,} {one.kind_of_rows}", "", *_steps(one)]
+        lines += [f"### {one.title}: {one.rows:,} {one.kind_of_rows}", "", *_steps(one), ""]
     return "\n".join(lines) + "\n"
 
 
@@ -179,10 +183,29 @@ def _steps(m: Measured | Loaded) -> list[str]:
     ]
 
 
-def page(measured: list[Measured], increment: int) -> str:
+def _spent(m: Measured) -> list[str]:
+    return [
+        "| table | increment | planning | add batch | checkpoint | written | commits | files added | removed |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        *(
+            f"| {name} | {' | '.join(map(_seconds, (s.seconds, s.planning, s.add_batch, s.checkpoint, s.written)))} "
+            f"| {s.commits} | {s.files_added} | {s.files_removed} |"
+            for name, s in sorted(m.spent_in_increment.items(), key=lambda item: -item[1].seconds)
+            if s.commits
+        ),
+    ]
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.2f} s"
+
+
+def page(measured: list[Measured], increment: int, notes: Sequence[str] = ()) -> str:
     """The page in Markdown."""
     lines = [
         "# Benchmarks",
+        "",
+        "<!-- Written anew by each `make bench`, but for what stands between marks of notes. -->",
         "",
         f"Written by `make bench` on {datetime.now(timezone.utc):%Y-%m-%d}, on {os.cpu_count()} cores, all in one run. "
         "The workload is listen events of the simulator (8,600 users, about 33,300 events a day, two level changes a "
@@ -203,10 +226,12 @@ def page(measured: list[Measured], increment: int) -> str:
         lines.append(
             f"| {TITLES[m.way]} | {m.events:,} | {m.full_load:.1f} s | {full} | {m.increment:.1f} s | {again} |"
         )
-    lines += ["", NOTES]
+    lines += ["", *notes]
     for m in measured:
         if m.steps_of_increment:
-            lines += ["", f"## Where the time goes, {m.events:,} events", ""]
+            lines += [f"## Where the time goes, {m.events:,} events", ""]
             lines += ["The times overlap: tables of one stage are kept side by side.", ""]
-            lines += _steps(m)
+            lines += [*_steps(m), ""]
+        if m.spent_in_increment:
+            lines += [SPENT, "", *_spent(m), ""]
     return "\n".join(lines) + "\n"
