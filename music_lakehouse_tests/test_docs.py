@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -15,6 +17,7 @@ from music_lakehouse.docs.lineage import lineage_page
 from music_lakehouse.docs.tables import tables_page
 
 REPOSITORY = Path(__file__).parents[1]
+ALWAYS = {"--help", "--debug"}
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
@@ -54,13 +57,64 @@ def test_links_lead_to_files_and_headings_that_exist(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
-def test_commands_that_are_named_exist(document: Path) -> None:
+def test_commands_and_options_that_are_named_exist(document: Path) -> None:
     text = document.read_text()
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
 
-    assert set(re.findall(r"(?:^|`)music-lakehouse ([a-z][a-z-]*)", text, re.MULTILINE)) <= set(commands)
+    assert not_there(text) == []
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
+
+
+def test_a_command_an_option_and_an_option_of_another_command_that_are_not_there_are_found() -> None:
+    text = """
+`music-lakehouse nothing`, and `music-lakehouse up --rate 5`, which has `--no-dashboard`, but no `--such`:
+
+```
+docker compose exec code music-lakehouse quarantine show --rate 5   # or --pipeline customers
+music-lakehouse simulate nobody
+```
+"""
+    assert not_there(text) == ["quarantine show --rate", "simulate nobody", "nothing", "--such"]
+
+
+def not_there(text: str) -> list[str]:
+    """Subcommands and options that a Markdown text names and `music-lakehouse` doesn't have. An option that stands by
+    itself has to be of one of the commands that the text names, or of the soak's."""
+    found: list[str] = []
+    alone: list[str] = []
+    options = {
+        *ALWAYS,
+        *re.findall(r'"(--[a-z-]+)"', (REPOSITORY / "music_lakehouse_tests/soak/__main__.py").read_text()),
+    }
+    for code in _code(text):
+        alone += re.findall(r"^--[a-z][a-z-]*", code)
+        for call in re.findall(r"(?<![\w./-])music-lakehouse +((?:(?!music-lakehouse ).)+)", code):
+            path, has = _called(call.split())
+            options |= has
+            given = re.findall(r"(?<![\w-])--[a-z][a-z-]*", call)
+            found += [" ".join([*path, option]) for option in given if option not in has] if has else [" ".join(path)]
+    return [*found, *(option for option in alone if option not in options)]
+
+
+def _called(words: list[str]) -> tuple[list[str], set[str]]:
+    """The command that the words begin with, and its options: none where there is no such command."""
+    command: Any = typer.main.get_command(app)
+    path: list[str] = []
+    for word in takewhile(re.compile(r"[a-z][a-z-]*$").match, words):
+        if not hasattr(command, "commands"):
+            break
+        path.append(word)
+        if word not in command.commands:
+            return path, set()
+        command = command.commands[word]
+    return path, ALWAYS | {name for parameter in command.params for name in parameter.opts}
+
+
+def _code(text: str) -> list[str]:
+    """The lines of blocks of code, each with those that continue it, and what stands between backticks."""
+    block = re.compile(r"^ *```.*?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+    lines = [line for part in block.findall(text) for line in re.sub(r"\\\n *", " ", part).splitlines()]
+    return [*lines, *(" ".join(span.split()) for span in re.findall(r"`([^`]+)`", block.sub("", text)))]
 
 
 def _anchor(heading: str) -> str:
