@@ -14,6 +14,7 @@ from music_lakehouse.lakehouse.lake import Lake
 from music_lakehouse.resources.spark import SparkResource
 from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 from music_lakehouse_tests.few_rows import FOR_FEW_ROWS, QUICK_JAVA
+from music_lakehouse_tests.marks import leaves_out
 
 if TYPE_CHECKING:
     from music_lakehouse.resources.connect_server import ConnectServer
@@ -30,6 +31,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.getoption('--seed')}"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """To import the files whose tests are all left out would take as long as half of the fast tests."""
+    if collection_path.suffix != ".py" or not leaves_out(config.option.markexpr, collection_path.read_text()):
+        return None
+    return True
 
 
 @pytest.fixture(scope="session")
