@@ -87,7 +87,8 @@ def test_every_variable_that_it_takes_is_in_the_example() -> None:
 
 
 @pytest.mark.skipif(
-    shutil.which("docker-compose") is None and not os.environ.get("CI"), reason="docker-compose is not installed"
+    shutil.which("docker-compose") is None and not os.environ.get("GITHUB_ACTIONS"),
+    reason="docker-compose is not installed",
 )
 def test_a_compose_parser_reads_it_as_we_do(tmp_path: Path) -> None:
     variables = {"POSTGRES_PASSWORD": "secret", "AWS_SECRET_ACCESS_KEY": "other"}
