@@ -55,6 +55,7 @@ def keep_stage(
 
     def keep(table: Table) -> dg.MaterializeResult:
         report = do_work(lake, work[table])
+        count = report.changes.count
         return materialized(
             context,
             lake,
@@ -62,6 +63,7 @@ def keep_stage(
             before=before[table],
             whole=report.changes.anew,
             metadata={
+                **({} if count is None else {"rows_read": count}),
                 **report.written.figures,
                 "source_versions": report.changes.described(),
                 "pieces": report.pieces,

@@ -116,6 +116,18 @@ def commits_after(table: DeltaTable, since: int, version: int) -> list[dict[str,
     return commits if len(commits) == version - since else None
 
 
+def version_before(table: DeltaTable, moment: datetime) -> int:
+    """The newest version that was committed before the moment, as far as the log reaches back; -1 where there is
+    none."""
+    limit = 16
+    while True:
+        entries = table.history(limit)
+        found = next((entry["version"] for entry in entries if committed_at(entry) < moment), None)
+        if found is not None or len(entries) < limit:
+            return int(entries[-1]["version"]) - 1 if found is None else int(found)
+        limit *= 4
+
+
 def has_changed(table: DeltaTable, since: TableState) -> bool:
     """Whether the table's rows may be others than in that state: it was made anew, has commits with rows since, or its
     log doesn't say."""

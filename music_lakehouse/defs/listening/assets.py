@@ -1,12 +1,13 @@
 """The listening tables as assets: each a thin shell over what takes its sources into it."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
 from music_lakehouse.defs.listening import parsing
 from music_lakehouse.defs.listening.backlogs import rows_unparsed
+from music_lakehouse.defs.listening.quarantine import refused_since
 from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import (
     BRONZE,
@@ -35,7 +36,7 @@ from music_lakehouse.defs.shell import (
     version_of,
 )
 from music_lakehouse.defs.stages import build_stage
-from music_lakehouse.lakehouse import kafka_ingest
+from music_lakehouse.lakehouse import delta, kafka_ingest
 from music_lakehouse.lakehouse.changes import total
 from music_lakehouse.lakehouse.kafka_ingest import ingest_topic
 from music_lakehouse.lakehouse.lake import MOST_ROWS_OF_A_SMALL_CHANGE, LakePaths
@@ -191,13 +192,18 @@ def parse_messages(
 )
 @retried
 def quarantine(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.MaterializeResult]:
-    """Judged as a whole: the step before has written it."""
-    yield look_at_quarantine(context, lakehouse.paths)
+    """What this run refused: the step before has written it."""
+    lake = lakehouse.paths
+    found, run = lake.open(QUARANTINE), context.instance.get_run_record_by_id(context.run.run_id)
+    before = version_of(lake, QUARANTINE)
+    if found is not None and run is not None and run.start_time is not None:
+        before = delta.version_before(found, datetime.fromtimestamp(run.start_time, timezone.utc))
+    yield look_at_quarantine(context, lake, before=before)
 
 
-def look_at_quarantine(context: Context, lake: LakePaths) -> dg.MaterializeResult:
-    """How quarantine stands, which bronze's queries write."""
-    return materialized(context, lake, QUARANTINE, before=version_of(lake, QUARANTINE), whole=True, metadata={})
+def look_at_quarantine(context: Context, lake: LakePaths, *, before: int) -> dg.MaterializeResult:
+    """What bronze's queries have written to quarantine after its version `before`."""
+    return materialized(context, lake, QUARANTINE, before=before, metadata=refused_since(lake, before))
 
 
 @dg.multi_asset(

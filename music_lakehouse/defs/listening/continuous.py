@@ -124,7 +124,7 @@ class _Follower:
         refused = version_of(lakehouse.lake, QUARANTINE)
         yield partial(parse_messages, batch, lakehouse, idle=idle)
         if idle or version_of(lakehouse.lake, QUARANTINE) != refused:
-            yield lambda: iter([look_at_quarantine(batch, lakehouse.lake)])
+            yield lambda: iter([look_at_quarantine(batch, lakehouse.lake, before=refused)])
         for steps in STAGES_OF_STEPS.values():
             yield partial(keep_stage, batch, lakehouse, steps, idle=idle)
 

@@ -1,10 +1,13 @@
-"""Quarantined messages put through the rules as they are now."""
+"""Messages that were refused: what a run tells of them, and how they are put through the rules as they are now."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -12,9 +15,30 @@ from pyspark.sql import functions as F
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.lakehouse.kafka_positions import MESSAGE
-from music_lakehouse.lakehouse.lake import Lake
+from music_lakehouse.lakehouse.lake import CHANGE_TYPE, Lake, LakePaths
 from music_lakehouse.lakehouse.positions import forget_positions, retrying
-from music_lakehouse.lakehouse.upsert import make_equal
+from music_lakehouse.lakehouse.query import query
+from music_lakehouse.lakehouse.upsert import Written, make_equal
+
+
+def refused_since(lake: LakePaths, version: int) -> dict[str, Any]:
+    """What was written to quarantine after the version, as a run's metadata names it: the rows that came and went, and
+    of those that came how many by topic and, each for all of its reasons, by reason."""
+    found = lake.open(QUARANTINE)
+    if found is None or found.version() <= version:
+        return Written().figures
+    feed = pa.table(found.load_cdf(version + 1, columns=["topic", "reasons", CHANGE_TYPE]))
+
+    def counts(of: str, where: str = "true") -> Counter[str]:
+        sql = f"SELECT value, count(*) AS rows FROM (SELECT {of} AS value FROM {{feed}}) GROUP BY value ORDER BY value"
+        return Counter({row["value"]: row["rows"] for row in query(lake, sql, where=where, feed=feed).to_pylist()})
+
+    kinds, came = counts(CHANGE_TYPE), f"{CHANGE_TYPE} = 'insert'"
+    return {
+        **Written(kinds["insert"], kinds["update_postimage"], kinds["delete"]).figures,
+        "rows_by_topic": dict(counts("topic", came)),
+        "rows_by_reason": dict(counts("unnest(reasons)", came)),
+    }
 
 
 @dataclass(frozen=True)
