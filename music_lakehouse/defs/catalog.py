@@ -20,7 +20,7 @@ from music_lakehouse.defs.listening.transforms.events import rules
 from music_lakehouse.lakehouse.checks import Check
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS, Rule
 from music_lakehouse.lakehouse.file_ledger import FILES
-from music_lakehouse.lakehouse.kafka_positions import ERASED
+from music_lakehouse.lakehouse.kafka_positions import ACCEPTED_LOSS, ERASED
 from music_lakehouse.lakehouse.tables import Table
 
 TABLES: dict[str, Table] = {**LISTENING_TABLES, **CUSTOMERS_TABLES, **HEART_RATE_TABLES, **CATALOGUE_TABLES}
@@ -60,8 +60,8 @@ RULES: Mapping[Table, Sequence[Rule]] = {
     **HEART_RATE_RULES,
     **CATALOGUE_RULES,
 }
-# What checks read beside: how checks fared before, what became of landed files, which messages were erased.
-_READ_BY_CHECKS = {table.full_name: table for table in (EXPECTATIONS, FILES, ERASED)}
+# What checks read beside: how checks fared before, what became of landed files, which messages were erased or lost.
+_READ_BY_CHECKS = {table.full_name: table for table in (EXPECTATIONS, FILES, ERASED, ACCEPTED_LOSS)}
 
 
 def refused_source(table: Table) -> str:

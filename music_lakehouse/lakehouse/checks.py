@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from music_lakehouse.lakehouse import delta
+from music_lakehouse.lakehouse import delta, held_before
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED, FILE_KEY
 from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.query import connected
 from music_lakehouse.lakehouse.tables import Table
+
+_Find: TypeAlias = Callable[[], pa.Table | ds.Dataset]
+"""Gives rows, once for all that ask: a table's files take some milliseconds each before one is read."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,16 @@ class Check:
     The query reads `touched` (the rows that the run wrote, or the whole table in an audit), `current` (the table, or
     of a table partitioned by day the days that were touched), other tables as `"layer.table"` (of those with a
     `timestamp`, where the checked table has a `date_part`, what lies around the touched days; where both have landed
-    rows, or what became of each, like `current` then what landed in the touched rows' time), and `row_counts`
-    (`name`, `rows`: the rows of other tables, from their logs). It passes while `failed` is at most `threshold` of
-    `rows`. An `error` stops what is downstream, a warning does not.
+    rows, or what became of each, like `current` then what landed in the touched rows' time), `row_counts` (`name`,
+    `rows`: the rows of other tables, from their logs) and `newest_times` (`name`, `newest`: the greatest `timestamp` of
+    tables, from their logs). What the table held beside the touched rows is `held_before` (of a table with a
+    `timestamp`, rows of the same times) and `read_before` (of messages: `kafka_topic_id`, `kafka_partition`, and
+    `last`, the greatest offset before the touched ones); in an audit nothing. It passes while `failed` is at most
+    `threshold` of `rows`.
+
+    An `error` stops what is downstream, a warning does not. The audit evaluates errors, and warnings that are
+    `audited`. `whole`, where it is given, is the query over everything: that may cost as much as the history is long.
+    `given` are queries by the names under which this one reads what they give: once for all checks that they are given.
     """
 
     name: str
@@ -37,16 +48,36 @@ class Check:
     sql: str
     threshold: float = 0.0
     error: bool = True
+    audited: bool = False
+    whole: str = ""
+    given: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def over_all(self) -> Check:
+        """The check as it looks at everything."""
+        return replace(self, sql=self.whole, whole="") if self.whole else self
 
     @property
     def tables(self) -> set[str]:
         """Other tables that the query reads, as layer.table."""
-        return set(re.findall(r'"(\w+\.\w+)"', self.sql))
+        return {name for sql in (self.sql, *dict(self.given).values()) for name in re.findall(r'"(\w+\.\w+)"', sql)}
 
     @property
     def counted(self) -> set[str]:
         """Tables of which it only reads how many rows they have."""
-        return set(re.findall(r"name = '(\w+\.\w+)'", self.sql)) if "row_counts" in self.sql else set()
+        return self._told_by("row_counts")
+
+    @property
+    def dated(self) -> set[str]:
+        """Tables of which it only reads how new they are."""
+        return self._told_by("newest_times")
+
+    def reads(self, relation: str) -> bool:
+        """Whether the query names it."""
+        return re.search(rf"\b{relation}\b", self.sql) is not None
+
+    def _told_by(self, relation: str) -> set[str]:
+        return set(re.findall(rf"FROM {relation} WHERE name = '(\w+\.\w+)'", self.sql))
 
 
 @dataclass(frozen=True)
@@ -83,12 +114,15 @@ def evaluate(
     if not checks:
         return []
     since = None if since == -1 else since
+    if since is None:
+        checks = [check.over_all for check in checks]
     with connected() as connection:
-        feed = _feed(lake, table, since)
+        whole = cache(partial(_dataset, lake, table))
+        feed = whole() if since is None else _feed(lake, table, since, whole)
         connection.register("feed", feed)
         kinds = " WHERE _change_type IN ('insert', 'update_postimage')" if "_change_type" in feed.schema.names else ""
         connection.execute(f"CREATE TEMP VIEW touched AS SELECT * FROM feed{kinds}")
-        connection.register("current", _current(connection, lake, table, since))
+        _register_held(connection, lake, table, checks, since=since, whole=whole)
         days = None if since is None else _touched_days(connection, table)
         for name in sorted(set().union(*(check.tables for check in checks))):
             other = find_table(name)
@@ -99,7 +133,41 @@ def evaluate(
         counted = sorted(set().union(*(check.counted for check in checks)))
         counts = {"name": counted, "rows": [lake.rows(find_table(name)) for name in counted]}
         connection.register("row_counts", pa.table(counts, schema=pa.schema({"name": pa.string(), "rows": pa.int64()})))
+        dated = sorted(set().union(*(check.dated for check in checks)))
+        newest = {"name": dated, "newest": [delta.greatest(lake.open(find_table(name)), "timestamp") for name in dated]}
+        connection.register("newest_times", pa.table(newest, schema=_NEWEST_TIMES))
+        for name, sql in dict(pair for check in checks for pair in check.given).items():
+            connection.execute(f"CREATE TEMP TABLE {name} AS {sql}")
         return [_outcome(connection, table, check) for check in checks]
+
+
+_NEWEST_TIMES = pa.schema([("name", pa.string()), ("newest", pa.timestamp("us", "UTC"))])
+
+
+def _register_held(
+    connection: duckdb.DuckDBPyConnection,
+    lake: LakePaths,
+    table: Table,
+    checks: Sequence[Check],
+    *,
+    since: int | None,
+    whole: _Find,
+) -> None:
+    """Make known what the checks read of the table, `whole` or in part."""
+
+    def any_reads(relation: str) -> bool:
+        return any(check.reads(relation) for check in checks)
+
+    if any_reads("current"):
+        connection.register("current", whole() if since is None else _current(connection, lake, table, whole))
+    if any_reads("held_before"):
+        same_times = held_before.of_the_same_times(connection, None if since is None else whole())
+        connection.register("same_times", same_times)
+        key = ", ".join(f'"{name}"' for name in table.key)
+        connection.execute(f"CREATE TEMP VIEW held_before AS SELECT * FROM same_times ANTI JOIN touched USING ({key})")
+    if any_reads("read_before"):
+        before = held_before.offsets_before(connection, None if since is None else whole())
+        connection.register("read_before", before)
 
 
 def _outcome(connection: duckdb.DuckDBPyConnection, table: Table, check: Check) -> Outcome:
@@ -112,28 +180,26 @@ def _outcome(connection: duckdb.DuckDBPyConnection, table: Table, check: Check) 
     return Outcome(check, values.pop("rows") or 0, values.pop("failed") or 0, values)
 
 
-def _feed(lake: LakePaths, table: Table, since: int | None) -> pa.Table | ds.Dataset:
+def _feed(lake: LakePaths, table: Table, since: int, find_all: _Find) -> pa.Table | ds.Dataset:
     found = lake.open(table)
-    if found is None or since is None:
-        return _dataset(lake, table)
-    if since >= found.version():
-        return delta.dataset(found, lake.path(table)).head(0)
+    if found is None or since >= found.version():
+        return _none_of(find_all())
     return pa.table(found.load_cdf(starting_version=since + 1))
 
 
 def _current(
-    connection: duckdb.DuckDBPyConnection, lake: LakePaths, table: Table, since: int | None
+    connection: duckdb.DuckDBPyConnection, lake: LakePaths, table: Table, find_all: _Find
 ) -> pa.Table | ds.Dataset:
     """The table, or the part of it that the touched rows can be compared with: their days, or their Kafka offsets."""
-    if since is not None and "date_part" in table.partition_by:
+    if "date_part" in table.partition_by:
         rows = connection.execute("SELECT DISTINCT CAST(date_part AS VARCHAR) FROM touched").fetchall()
         return _dataset(lake, table, [day for (day,) in rows])
-    whole = _dataset(lake, table)
-    if since is not None and "kafka_offset" in table.column_names and isinstance(whole, ds.Dataset):
+    whole = find_all()
+    if "kafka_offset" in table.column_names and isinstance(whole, ds.Dataset):
         ((first, last),) = connection.execute("SELECT min(kafka_offset), max(kafka_offset) FROM touched").fetchall()
         offset = ds.field("kafka_offset")
-        return whole.filter((offset >= first) & (offset <= last)) if first is not None else whole.head(0)
-    return _landed_when_touched(connection, whole) if since is not None and _has_landed(table) else whole
+        return whole.filter((offset >= first) & (offset <= last)) if first is not None else _none_of(whole)
+    return _landed_when_touched(connection, whole) if _has_landed(table) else whole
 
 
 def _has_landed(table: Table) -> bool:
@@ -174,4 +240,8 @@ def _dataset(lake: LakePaths, table: Table, days: list[str] | None = None) -> pa
         return table.arrow_schema.empty_table()
     on_days = None if days is None else [("date_part", "in", days)]
     rows = delta.dataset(found, lake.path(table), pruned_by=on_days if days else None)
-    return rows.head(0) if days == [] else rows
+    return _none_of(rows) if days == [] else rows
+
+
+def _none_of(rows: pa.Table | ds.Dataset) -> pa.Table:
+    return rows.schema.empty_table()

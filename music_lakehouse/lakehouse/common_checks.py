@@ -13,6 +13,27 @@ def row_count(full_name: str) -> str:
     return f"(SELECT rows FROM row_counts WHERE name = '{full_name}')"
 
 
+def newest_time(full_name: str) -> str:
+    """The greatest `timestamp` of a table, by its log, as an SQL expression; null where it is empty."""
+    return f"(SELECT newest FROM newest_times WHERE name = '{full_name}')"
+
+
+def same_keys(key: str, expected: str, found: str) -> str:
+    """A query for what a check evaluates over everything: each `key` (columns, by commas) that the query `expected`
+    gives is there as often as the query `found` gives it."""
+    return f"""
+        SELECT coalesce(sum(expected), 0) AS rows, count(*) FILTER (WHERE expected <> found) AS failed,
+               coalesce(sum(greatest(expected - found, 0)), 0) AS missing,
+               coalesce(sum(greatest(found - expected, 0)), 0) AS unexpected
+        FROM (
+            SELECT {key}, count(*) FILTER (WHERE is_expected) AS expected,
+                   count(*) FILTER (WHERE NOT is_expected) AS found
+            FROM (SELECT {key}, true AS is_expected FROM ({expected}) UNION ALL SELECT {key}, false FROM ({found}))
+            GROUP BY {key}
+        )
+    """
+
+
 def of_each_row(name: str, description: str, broken: str, *, threshold: float = 0.0, error: bool = True) -> Check:
     """A check of each touched row by itself: `broken` says when it fails."""
     sql = f"SELECT count(*) AS rows, count(*) FILTER (WHERE {broken}) AS failed FROM touched"
@@ -22,13 +43,21 @@ def of_each_row(name: str, description: str, broken: str, *, threshold: float = 
 def key_is_unique(table: Table) -> list[Check]:
     """No two rows have the same key."""
     columns = ", ".join(f'"{name}"' for name in table.key)
+    # A key that is missing is another check's.
+    is_there = " AND ".join(f'"{name}" IS NOT NULL' for name in table.key)
+
+    def twice(rows: str) -> str:
+        return (
+            f"SELECT (SELECT count(*) FROM touched) AS rows, count(*) AS failed FROM "
+            f"(SELECT {columns} FROM {rows} GROUP BY ALL HAVING count(*) > 1)"
+        )
+
     return [
         Check(
             "key_unique",
             f"no two rows have the same {columns}",
-            # A key that is missing is another check's.
-            f"SELECT (SELECT count(*) FROM touched) AS rows, count(*) AS failed FROM "
-            f"(SELECT {columns} FROM current SEMI JOIN touched USING ({columns}) GROUP BY ALL HAVING count(*) > 1)",
+            twice(f"current SEMI JOIN touched USING ({columns})"),
+            whole=twice(f"current WHERE {is_there}"),
         )
     ]
 
@@ -102,5 +131,10 @@ def scd2_checks(
                 FROM {touched} WINDOW by_time AS (PARTITION BY {key} ORDER BY {start})
             )
             """,
+        ),
+        of_each_row(
+            "current_is_open",
+            f"{law}a version is current exactly while it has no end",
+            f"({is_current}) IS DISTINCT FROM ({end} IS NOT DISTINCT FROM {open_end})",
         ),
     ]

@@ -44,14 +44,26 @@ def lose_a_row(tables: Tables, table: Table) -> None:
     rows_of(tables, table).pop()
 
 
+def double_one_and_lose_another(tables: Tables, table: Table) -> None:
+    """As many rows as before."""
+    double_a_row(tables, table)
+    rows_of(tables, table).pop(1)
+
+
 def lose_the_key(tables: Tables, table: Table) -> None:
     rows_of(tables, table)[0][table.key[0]] = None
+
+
+def read_by(table: Table, check: Check) -> list[str]:
+    """The tables of which the check reads anything, after a run or in an audit."""
+    forms = (check, check.over_all)
+    return sorted({table.full_name}.union(*(form.tables | form.counted | form.dated for form in forms)))
 
 
 def outcome(tables: Tables, place: Path, table: Table, check: Check, since: int | None) -> Outcome:
     """How the check fares on a lake at `place` of the tables that it reads, with all rows written after version 0."""
     lake = LakePaths(str(place))
-    for name in sorted({table.full_name, *check.tables, *check.counted}):
+    for name in read_by(table, check):
         write(lake, find_table(name), [])
         write(lake, find_table(name), tables[name], mode="append")
     (found,) = evaluate(lake, table, [check], since=since, find_table=find_table)

@@ -18,6 +18,7 @@ from music_lakehouse.lakehouse.lake import LakePaths
 from music_lakehouse.lakehouse.locks import LakeLock, current_holder
 from music_lakehouse.settings import Settings
 from music_lakehouse_tests.defs.listening.small_lakes import sound_tables, write, write_all
+from music_lakehouse_tests.defs.run_results import outcomes
 from music_lakehouse_tests.oracle.values import Tables
 
 pytestmark = pytest.mark.thorough
@@ -71,6 +72,17 @@ def test_what_the_next_run_writes_meanwhile_is_not_looked_at(
     monkeypatch.undo()
     assert begun.is_set()
     assert not audited(lake).success, "the law is broken now"
+
+
+def test_a_warning_of_everything_is_told_and_breaks_nothing(lake: LakePaths, tables: Tables) -> None:
+    behind_a_gap = {**tables["raw.page_view_events"][-1], "kafka_offset": 99}
+    write(lake, TABLES["raw.page_view_events"], [behind_a_gap], mode="append")
+    refused = {**behind_a_gap, "topic": "page_view_events", "reasons": ["json_object"]}
+    write(lake, TABLES["bronze.quarantine"], [refused], mode="append")
+    result = audited(lake)
+    assert result.success
+    [warned] = [name for name, check in outcomes(result).items() if not check.passed]
+    assert warned == ("raw/page_view_events", "audit_offsets_continuous")
 
 
 def test_it_names_who_holds_the_lake_for_too_long(lake: LakePaths, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from music_lakehouse.lakehouse.checks import Check, Outcome, evaluate
+from music_lakehouse.lakehouse.common_checks import same_keys
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.query import connected
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse_tests.defs.listening.small_lakes import write
 
@@ -53,6 +55,53 @@ def test_a_check_sees_the_touched_rows_and_their_days_or_everything(tmp_path: Pa
     assert seen(lake, 0) == (1, 2, 1, 3)
     assert seen(lake, -1) == (3, 3, 1, 3)
     assert seen(lake, 1) == (0, 0, 1, 3)
+
+
+def test_a_check_may_have_another_query_for_everything(tmp_path: Path) -> None:
+    lake = LakePaths(str(tmp_path))
+    write(lake, DAYS, [row(1, 1)])
+    write(lake, DAYS, [row(2, 2)], mode="append")
+    write(lake, OTHER, [{"id": 1}])
+    check = Check(
+        "compared",
+        "",
+        "SELECT count(*) AS rows, 0 AS failed FROM touched",
+        whole=same_keys("id", expected='SELECT id FROM "silver.other"', found="SELECT id FROM current"),
+    )
+    run, audit = (evaluate(lake, DAYS, [check], since=since, find_table=find_table)[0] for since in (0, None))
+    assert (run.rows, run.failed, run.check.tables) == (1, 0, set())
+    assert (audit.rows, audit.failed, audit.check.tables) == (1, 1, {"silver.other"})
+    assert audit.figures == {"missing": 0, "unexpected": 1}
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "figures"),
+    [
+        pytest.param("1, 2", "2, 1", (2, 0, 0, 0), id="the same"),
+        pytest.param("1, 2", "1, 1", (2, 2, 1, 1), id="one twice, another not"),
+        pytest.param("1, 2, 2", "1, 2", (3, 1, 1, 0), id="as often"),
+        pytest.param("", "1", (0, 1, 0, 1), id="none are expected"),
+        pytest.param("", "", (0, 0, 0, 0), id="none at all"),
+    ],
+)
+def test_keys_are_compared_as_often_as_they_are_there(
+    expected: str, found: str, figures: tuple[int, int, int, int]
+) -> None:
+    listed = (f"SELECT unnest([{keys}]::INT[]) AS id" for keys in (expected, found))
+    with connected() as connection:
+        assert connection.execute(same_keys("id", *listed)).fetchone() == figures
+
+
+def test_what_is_given_to_several_checks_is_made_once(tmp_path: Path) -> None:
+    given = ("drawn", 'SELECT uuid() AS drawn, count(*) AS others FROM "silver.other"')
+    first, second = (
+        Check(name, "", "SELECT others AS rows, 0 AS failed, drawn FROM drawn", given=(given,)) for name in ("a", "b")
+    )
+    lake = LakePaths(str(tmp_path))
+    write(lake, OTHER, [{"id": 1}])
+    one, other = evaluate(lake, DAYS, [first, second], since=None, find_table=find_table)
+    assert (one.rows, one.figures) == (other.rows, other.figures)
+    assert one.rows == 1
 
 
 @pytest.mark.parametrize(

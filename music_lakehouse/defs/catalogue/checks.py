@@ -89,9 +89,6 @@ def _dimension_checks(entity: Entity) -> list[Check]:
             shown=shown_columns(entity),
             is_deleted="is_deleted",
         ),
-        of_each_row(
-            "current_is_open", "a version is current exactly while it has no end", "is_current <> (end_at IS NULL)"
-        ),
         _same_rows(table, SILVER[entity], where="is_current"),
     ]
 

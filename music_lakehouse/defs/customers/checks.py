@@ -41,9 +41,6 @@ CHECKS: Mapping[Table, list[Check]] = {
             is_current="is_current",
             shown=[name for name in CUSTOMER.column_names if name not in CUSTOMER.key],
         ),
-        of_each_row(
-            "current_is_open", "a version is current exactly while it has no end", "is_current <> (end_date IS NULL)"
-        ),
     ],
     FACT_SALES: [
         *key_is_there(FACT_SALES),

@@ -1,7 +1,7 @@
 """What the listening tables are checked for: their expectations and the laws, as SQL over what a run touched.
 
 `touched` are the rows that the run wrote, `current` the table (of a table by day, the touched days). The audit
-evaluates the same over everything.
+evaluates the same over everything, and compares keys there, where a run counts rows.
 """
 
 from __future__ import annotations
@@ -10,9 +10,17 @@ from music_lakehouse.defs.listening import gold_tables as gold
 from music_lakehouse.defs.listening import silver_tables as silver
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.lakehouse.checks import Check
-from music_lakehouse.lakehouse.common_checks import key_is_there, key_is_unique, of_each_row, row_count, scd2_checks
+from music_lakehouse.lakehouse.common_checks import (
+    key_is_there,
+    key_is_unique,
+    newest_time,
+    of_each_row,
+    row_count,
+    same_keys,
+    scd2_checks,
+)
 from music_lakehouse.lakehouse.expectations import EXPECTATIONS
-from music_lakehouse.lakehouse.kafka_positions import ERASED
+from music_lakehouse.lakehouse.kafka_positions import ACCEPTED_LOSS, ERASED, MESSAGE
 from music_lakehouse.lakehouse.tables import Table
 
 
@@ -64,21 +72,29 @@ def _raw(topic: str) -> list[Check]:
         ),
         Check(
             "offsets_continuous",
-            "the offsets that were read have no gaps but by erasure (transactions and compaction leave some too)",
+            "the offsets that were read, and those before, have no gaps but by erasure and accepted loss (transactions "
+            "and compaction leave some too)",
             f"""
-            SELECT sum(span) AS rows, sum(span - messages - erased) AS failed FROM (
+            SELECT sum(span) AS rows, sum(span - messages - erased - lost) AS failed FROM (
                 SELECT last - first + 1 AS span, messages, (
                     SELECT count(*) FROM "{ERASED.full_name}" AS e
                     WHERE e.kafka_topic_id = read.kafka_topic_id AND e.kafka_partition = read.kafka_partition
                     AND e.kafka_offset BETWEEN first AND last
-                ) AS erased FROM (
-                    SELECT kafka_topic_id, kafka_partition, min(kafka_offset) AS first, max(kafka_offset) AS last,
+                ) AS erased, (
+                    SELECT coalesce(sum(greatest(least(to_offset, last + 1) - greatest(from_offset, first), 0)), 0)
+                    FROM "{ACCEPTED_LOSS.full_name}" AS a
+                    WHERE a.kafka_topic_id = read.kafka_topic_id AND a.kafka_partition = read.kafka_partition
+                ) AS lost FROM (
+                    SELECT kafka_topic_id, kafka_partition, max(kafka_offset) AS last,
+                           coalesce(any_value(before.last) + 1, min(kafka_offset)) AS first,
                            count(DISTINCT kafka_offset) AS messages
-                    FROM touched GROUP BY kafka_topic_id, kafka_partition
+                    FROM touched LEFT JOIN read_before AS before USING (kafka_topic_id, kafka_partition)
+                    GROUP BY kafka_topic_id, kafka_partition
                 ) AS read
             )
             """,
             error=False,
+            audited=True,
         ),
         of_each_row(
             "looks_like_json",
@@ -91,16 +107,24 @@ def _raw(topic: str) -> list[Check]:
 
 
 def _bronze(topic: str) -> list[Check]:
+    message, bronze = ", ".join(MESSAGE), BRONZE[topic].full_name
     return [
+        *key_is_unique(BRONZE[topic]),
         Check(
             "raw_is_bronze_and_quarantine",
             "law 1: every raw message is in bronze or in quarantine",
             f"""
             SELECT raw AS rows, abs(raw - bronze - refused) AS failed, raw, bronze, refused FROM (
-                SELECT {row_count(f"raw.{topic}")} AS raw, {row_count(f"bronze.{topic}")} AS bronze,
-                       (SELECT count(*) FROM "bronze.quarantine" WHERE topic = '{topic}') AS refused
+                SELECT {row_count(RAW[topic].full_name)} AS raw, {row_count(bronze)} AS bronze,
+                       (SELECT count(*) FROM "{QUARANTINE.full_name}" WHERE topic = '{topic}') AS refused
             )
             """,
+            whole=same_keys(
+                message,
+                expected=f'SELECT {message} FROM "{RAW[topic].full_name}"',
+                found=f"SELECT {message} FROM current UNION ALL "
+                f"SELECT {message} FROM \"{QUARANTINE.full_name}\" WHERE topic = '{topic}'",
+            ),
         ),
         of_each_row(
             "nothing_rescued",
@@ -112,16 +136,21 @@ def _bronze(topic: str) -> list[Check]:
         Check(
             "delivered_once",
             "events are delivered once",
-            "SELECT count(*) AS rows, count(*) - count(DISTINCT event_id) AS failed FROM touched",
+            """
+            SELECT count(*) AS rows, count(*) - count(DISTINCT event_id) FILTER (WHERE NOT known) AS failed FROM (
+                SELECT event_id, event_id IN (SELECT event_id FROM held_before) AS known FROM touched
+            )
+            """,
             threshold=0.05,
             error=False,
         ),
         Check(
             "newest_event_is_recent",
-            "the newest event is less than a day old (a replay of past events is not)",
-            """
-            SELECT 1 AS rows, CASE WHEN max(timestamp)::TIMESTAMP < now()::TIMESTAMP - INTERVAL 1 DAY THEN 1 ELSE 0 END
-            AS failed, max(timestamp)::TIMESTAMP::VARCHAR AS newest FROM touched
+            "the newest event of the table is less than a day old (a replay of past events is not)",
+            f"""
+            SELECT 1 AS rows, CASE WHEN newest < now()::TIMESTAMP - INTERVAL 1 DAY THEN 1 ELSE 0 END AS failed,
+                   newest::VARCHAR AS newest
+            FROM (SELECT {newest_time(bronze)}::TIMESTAMP AS newest)
             """,
             error=False,
         ),
@@ -168,6 +197,7 @@ _TOUCHED_TIMES = """
     AND "timestamp" < (SELECT to_timestamp(epoch(max(date_part) + 1)) FROM touched)
     AND CAST(make_timestamp(epoch_us("timestamp")) AS DATE) IN (SELECT date_part FROM touched)
 """
+_STREAMS = f'SELECT DISTINCT event_id FROM "{BRONZE["listen_events"].full_name}" WHERE {_STREAMABLE}'
 _EVIDENCE = f"""
     SELECT userId, "timestamp", level FROM "bronze.listen_events" WHERE {_TOUCHED_TIMES}
     UNION ALL SELECT userId, "timestamp", level FROM "bronze.page_view_events" WHERE {_TOUCHED_TIMES}
@@ -175,6 +205,14 @@ _EVIDENCE = f"""
     UNION ALL SELECT userId, "timestamp" + INTERVAL 1 MILLISECOND, CASE level WHEN 'free' THEN 'paid' ELSE 'free' END
     FROM "bronze.status_change_events"
 """
+_LEVELS = (
+    "levels",
+    f"""
+    SELECT t.event_id, t.userKey, any_value(b.level) AS level, count(DISTINCT b.level) > 1 AS ambiguous
+    FROM touched AS t JOIN ({_EVIDENCE}) AS b ON b.userId = t.userId AND b."timestamp" = t.ts
+    GROUP BY t.event_id, t.userKey
+    """,
+)
 
 CHECKS: dict[Table, list[Check]] = {
     **{RAW[topic]: _raw(topic) for topic in RAW},
@@ -182,7 +220,18 @@ CHECKS: dict[Table, list[Check]] = {
     QUARANTINE: [
         of_each_row("has_a_reason", "every refused message has a reason", "reasons IS NULL OR len(reasons) = 0")
     ],
-    silver.DIM_USERS: [*key_is_there(silver.DIM_USERS), *key_is_unique(silver.DIM_USERS), *_SCD2],
+    silver.DIM_USERS: [
+        *key_is_there(silver.DIM_USERS),
+        *key_is_unique(silver.DIM_USERS),
+        *_SCD2,
+        of_each_row(
+            "person_known",
+            "users have a name and a gender",
+            f"'{silver.UNKNOWN_NAME}' IN (firstName, lastName, gender)",
+            threshold=0.05,
+            error=False,
+        ),
+    ],
     silver.DIM_SONGS: [
         *key_is_there(silver.DIM_SONGS),
         *key_is_unique(silver.DIM_SONGS),
@@ -205,6 +254,13 @@ CHECKS: dict[Table, list[Check]] = {
         *key_is_there(silver.DIM_ARTISTS),
         *key_is_unique(silver.DIM_ARTISTS),
         of_each_row("place_plausible", "coordinates are on the globe", _PLAUSIBLE_PLACE, threshold=0.01, error=False),
+        of_each_row(
+            "known_to_reference",
+            "artists are in songs.csv",
+            f"artistKey <> '{silver.UNKNOWN_KEY}' AND artistId IS NULL",
+            threshold=0.5,
+            error=False,
+        ),
     ],
     silver.DIM_LOCATION: [
         *key_is_there(silver.DIM_LOCATION),
@@ -251,24 +307,28 @@ CHECKS: dict[Table, list[Check]] = {
             "law 2: facts are the distinct listen events with a user, a song and an artist",
             f"""
             SELECT streams AS rows, abs(streams - facts) AS failed, streams, facts FROM (
-                SELECT (SELECT count(DISTINCT event_id) FROM "bronze.listen_events"
-                        WHERE {_STREAMABLE} AND {_TOUCHED_TIMES}) AS streams,
+                SELECT (SELECT count(*) FROM ({_STREAMS} AND {_TOUCHED_TIMES})) AS streams,
                        (SELECT count(*) FROM current) AS facts
             )
             """,
+            whole=same_keys("event_id", expected=_STREAMS, found="FROM current"),
         ),
         Check(
             "level_of_the_time",
             "law 3: the version of the user has the level that the event carried",
             f"""
-            SELECT count(*) AS rows, count(*) FILTER (WHERE differ AND NOT ambiguous) AS failed,
-                   count(*) FILTER (WHERE differ AND ambiguous) AS ambiguous FROM (
-                SELECT u.level <> any_value(b.level) AS differ, count(DISTINCT b.level) > 1 AS ambiguous
-                FROM touched AS t JOIN "silver.dim_users" AS u USING (userKey)
-                JOIN ({_EVIDENCE}) AS b ON b.userId = t.userId AND b."timestamp" = t.ts
-                GROUP BY t.event_id, u.level
-            )
+            SELECT count(*) AS rows, count(*) FILTER (WHERE u.level <> l.level AND NOT ambiguous) AS failed
+            FROM levels AS l JOIN "{silver.DIM_USERS.full_name}" AS u USING (userKey)
             """,
+            given=(_LEVELS,),
+        ),
+        Check(
+            "level_unambiguous",
+            "law 3: what else the user did at the time of the event carries its level (else law 3 does not hold of it)",
+            "SELECT count(*) AS rows, count(*) FILTER (WHERE ambiguous) AS failed FROM levels",
+            error=False,
+            audited=True,
+            given=(_LEVELS,),
         ),
         of_each_row(
             "place_known",
@@ -280,6 +340,7 @@ CHECKS: dict[Table, list[Check]] = {
     ],
     gold.WIDE_STREAMS: [
         *key_is_there(gold.WIDE_STREAMS),
+        *key_is_unique(gold.WIDE_STREAMS),
         Check(
             "row_for_row",
             "law 2: wide_streams has the rows of fact_streams",
@@ -287,6 +348,9 @@ CHECKS: dict[Table, list[Check]] = {
             SELECT facts AS rows, abs(facts - wide) AS failed, facts, wide
             FROM (SELECT {row_count("gold.fact_streams")} AS facts, {row_count("gold.wide_streams")} AS wide)
             """,
+            whole=same_keys(
+                "event_id", expected=f'SELECT event_id FROM "{gold.FACT_STREAMS.full_name}"', found="FROM current"
+            ),
         ),
         of_each_row(
             "joined",
@@ -312,4 +376,5 @@ CHECKS: dict[Table, list[Check]] = {
     },
     gold.ACTIVE_USERS: [*key_is_there(gold.ACTIVE_USERS), *key_is_unique(gold.ACTIVE_USERS)],
 }
-"""The checks of each table, evaluated after each run over what it touched, and by the job `audit` over everything."""
+"""The checks of each table, evaluated after each run over what it touched; those that are errors or `audited` also by
+the job `audit`, over everything."""

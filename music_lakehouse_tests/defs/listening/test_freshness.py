@@ -36,17 +36,36 @@ def test_raw_and_gold_are_kept_fresh() -> None:
         pytest.param([timedelta(hours=23)], True, id="today's"),
         pytest.param([timedelta(days=400), timedelta(hours=1)], True, id="the newest counts"),
         pytest.param([timedelta(hours=25)], False, id="yesterday's"),
-        pytest.param([], True, id="no events in the run"),
+        pytest.param([], True, id="an empty table"),
     ],
 )
 def test_events_older_than_a_day_are_a_warning(tmp_path: Path, ages: list[timedelta], passes: bool) -> None:
     lake = LakePaths(str(tmp_path))
+    add_events(lake)
+    add_events(lake, *ages)
+    assert is_recent(lake, since=0) == passes
+
+
+def test_a_table_that_nothing_comes_to_grows_old(tmp_path: Path) -> None:
+    lake = LakePaths(str(tmp_path))
+    add_events(lake, timedelta(days=30))
+    assert not is_recent(lake, since=0), "the run brought nothing"
+    add_events(lake, timedelta(hours=1))
+    add_events(lake, timedelta(days=400))
+    assert is_recent(lake, since=1), "the run brought late events"
+    assert is_recent(lake, since=2)
+
+
+def add_events(lake: LakePaths, *ages: timedelta) -> None:
+    """In one commit."""
     times = pa.array([datetime.now(timezone.utc) - age for age in ages], pa.timestamp("us", "UTC"))
     events = pa.table({"timestamp": times, "kafka_offset": pa.array(range(len(ages)), pa.int64())})
-    write_deltalake(lake.path(LISTENS), events.slice(0, 0))
     write_deltalake(lake.path(LISTENS), events, mode="append")
-    (outcome,) = evaluate(lake, LISTENS, [RECENT], since=0, find_table=find_table)
-    assert outcome.passed == passes
+
+
+def is_recent(lake: LakePaths, since: int) -> bool:
+    (outcome,) = evaluate(lake, LISTENS, [RECENT], since=since, find_table=find_table)
+    return outcome.passed
 
 
 def test_old_events_stop_nothing() -> None:
