@@ -136,8 +136,6 @@ def evaluate(
         dated = sorted(set().union(*(check.dated for check in checks)))
         newest = {"name": dated, "newest": [delta.greatest(lake.open(find_table(name)), "timestamp") for name in dated]}
         connection.register("newest_times", pa.table(newest, schema=_NEWEST_TIMES))
-        for name, sql in dict(pair for check in checks for pair in check.given).items():
-            connection.execute(f"CREATE TEMP TABLE {name} AS {sql}")
         return [_outcome(connection, table, check) for check in checks]
 
 
@@ -172,6 +170,8 @@ def _register_held(
 
 def _outcome(connection: duckdb.DuckDBPyConnection, table: Table, check: Check) -> Outcome:
     try:
+        for name, sql in check.given:
+            connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} AS {sql}")
         result = connection.execute(check.sql)
     except duckdb.Error as error:
         raise ValueError(f"the check {check.name} of {table.full_name} cannot be evaluated: {error}") from error
