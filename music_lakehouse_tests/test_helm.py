@@ -98,6 +98,7 @@ def test_every_variable_is_a_setting_and_no_secret_is_written_down() -> None:
     assert "postgresqlPassword" not in VALUES["postgresql"]
 
 
+@pytest.mark.thorough
 def test_the_code_location_starts_by_options_that_exist() -> None:
     command = [str(Path(sys.executable).with_name("dagster")), "api", "grpc", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout

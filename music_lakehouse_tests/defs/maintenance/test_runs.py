@@ -12,6 +12,8 @@ from music_lakehouse.defs.maintenance import runs
 from music_lakehouse.defs.maintenance.runs import forget_events, forget_runs
 from music_lakehouse_tests.postgres import Postgres
 
+pytestmark = pytest.mark.thorough
+
 HOME = Path(__file__).parents[3] / "dagster.yaml"
 MOST = 1000
 
@@ -103,7 +105,6 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.Dagste
         yield instance
 
 
-@pytest.mark.thorough
 def test_of_what_assets_were_told_without_a_run_the_old_goes_and_the_newest_stays(
     stored: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,7 +147,6 @@ def as_seldom() -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=False)
 
 
-@pytest.mark.thorough
 def test_what_checks_found_goes_with_its_run_but_for_the_newest_of_each(
     stored: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
