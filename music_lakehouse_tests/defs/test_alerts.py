@@ -90,7 +90,7 @@ class Daemon:
             ) as context:
                 told = sensor.evaluate_tick(context)
             self.cursors[sensor.name] = told.cursor
-            runs = [reaction.dagster_run for reaction in told.dagster_run_reactions]
+            runs = [reaction.dagster_run for reaction in told.dagster_run_reactions or ()]
             taken += [run.run_id for run in runs if run is not None]
         return taken
 

@@ -169,8 +169,8 @@ def test_whatever_was_put_back_or_damaged_the_next_run_makes_right(platform: Pla
 
     assert "bronze.page_view_events" in restored("bronze.quarantine", 0)
     assert restored("gold.wide_streams", 1)[0] == "gold.wide_streams"
-    for table in ("silver.dim_users", "gold.fact_streams"):
-        for file in DeltaTable(lake.path(find_table(table))).file_uris():
+    for damaged in ("silver.dim_users", "gold.fact_streams"):
+        for file in DeltaTable(lake.path(find_table(damaged))).file_uris():
             Path(file).write_bytes(b"damaged")
     anew = [find_table(name) for name in write_anew(lake, ["silver.dim_users"])]
     assert WIDE_STREAMS in anew
