@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,14 +17,18 @@ LAYERS = ("raw", "bronze", "silver", "gold")
 
 def read_table(root: str | Path, name: str) -> list[Row]:
     """The rows of `layer.table`, its timestamps as instants in UTC; none where there is no such table."""
+    return list(rows_of_table(root, name))
+
+
+def rows_of_table(root: str | Path, name: str) -> Iterator[Row]:
+    """The same, one after the other: a table may have more than memory holds."""
     place = "/".join([_uri(root), *name.split(".")])
     options = {key: value for key, value in os.environ.items() if key.startswith("AWS_")}
     if not DeltaTable.is_deltatable(place, options):
-        return []
+        return
     table = DeltaTable(place, storage_options=options)
-    batches = QueryBuilder().register("lake_table", table).execute("select * from lake_table")
-    rows: list[Row] = pa.table(batches).to_pylist()
-    return rows
+    for batch in QueryBuilder().register("lake_table", table).execute("select * from lake_table"):
+        yield from pa.record_batch(batch).to_pylist()
 
 
 def read_lake(root: str | Path) -> Tables:
