@@ -181,8 +181,8 @@ def test_before_a_raw_table_is_restored_it_is_said_what_kafka_no_longer_has(
     lake = raw_of_four_messages(place, name, topic_id)
 
     kept = command(*restore)
-    expired = TopicPartition(name, 0, 3)
-    AdminClient({"bootstrap.servers": broker.bootstrap_servers}).delete_records([expired])[expired].result(30)
+    admin, expired = AdminClient({"bootstrap.servers": broker.bootstrap_servers}), TopicPartition(name, 0, 3)
+    admin.delete_records([expired])[expired].result(30)
     gone = command(*restore)
 
     assert (kept.code, gone.code) == (1, 1), "neither was meant"

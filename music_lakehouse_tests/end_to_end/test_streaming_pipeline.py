@@ -177,10 +177,10 @@ def test_whatever_was_put_back_or_damaged_the_next_run_makes_right(platform: Pla
     before = {table: version_of(lake, table) for table in anew}
     platform.run()
     platform.assert_equals_oracle()
-    for table, since in before.items():
-        seen = seen_by_readers(lake, since, table)
-        assert len(seen) == 2, f"{table.full_name} is written in one version"
-        assert seen[1], f"nobody finds {table.full_name} empty"
+    for written, since in before.items():
+        seen = seen_by_readers(lake, since, written)
+        assert len(seen) == 2, f"{written.full_name} is written in one version"
+        assert seen[1], f"nobody finds {written.full_name} empty"
     versions = {table.full_name: lake.state(table) for table in TABLES.values()}
     platform.run()
     assert {table.full_name: lake.state(table) for table in TABLES.values()} == versions, "nothing is new then"
