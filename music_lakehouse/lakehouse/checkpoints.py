@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from music_lakehouse.lakehouse import delta, kafka_positions
 from music_lakehouse.lakehouse.inventory import CHECKPOINTS, directories_in, find_tables, remove_directories
@@ -30,7 +31,7 @@ def remove_outdated(lake: LakePaths) -> int:
     was before a loss of it was accepted, which is how reading goes on behind a topic that was made anew. Those of a
     topic that nothing is known of stay. The caller holds the lake's lock.
     """
-    found = [each for table in directories_in(lake.root, CHECKPOINTS) for each in directories_in(lake.root, table)]
+    found = list(_find(lake.root, CHECKPOINTS))
     opened = {name: delta.open_table(uri) for name, uri in find_tables(lake.root).items()} if found else {}
     ids = {name: delta.state_of(table).table_id for name, table in opened.items() if table is not None}
     epochs = kafka_positions.epochs(lake)
@@ -39,8 +40,17 @@ def remove_outdated(lake: LakePaths) -> int:
     return len(outdated)
 
 
+def _find(root: str, path: str) -> Iterator[str]:
+    """The checkpoints in a directory: a topic's id may have slashes, and so theirs lie deeper."""
+    for each in directories_in(root, path):
+        if _TABLE_ID.search(each):
+            yield each
+        else:
+            yield from _find(root, each)
+
+
 def _is_outdated(checkpoint: str, ids: dict[str, str], epochs: dict[str, int]) -> bool:
-    _, table, query = checkpoint.split("/")
+    _, table, query = checkpoint.split("/", 2)
     named = _TABLE_ID.findall(query)
     if ids.get(table) not in named or not set(named) <= set(ids.values()):
         return True

@@ -22,6 +22,7 @@ from music_lakehouse.defs.listening.erasure import find_person, traces
 from music_lakehouse.defs.listening.gold_tables import WIDE_STREAMS
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
 from music_lakehouse.defs.shell import version_of
+from music_lakehouse.lakehouse.checkpoints import remove_outdated
 from music_lakehouse.lakehouse.erasure import search
 from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
@@ -124,6 +125,7 @@ def test_a_dirty_stream_gives_what_the_oracle_says_and_so_does_what_comes_later(
     to_kafka(messages[:900], platform.settings)
     platform.run()
     platform.assert_equals_oracle()
+    assert remove_outdated(LakePaths(platform.settings.lake_uri)) == 0, "the next run asks for all checkpoints"
     to_kafka(messages[900:], platform.settings)
     platform.run()
     platform.assert_equals_oracle()

@@ -8,11 +8,12 @@ from uuid import uuid4
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
+from pyarrow.fs import FileSelector
 
 from music_lakehouse.defs.listening.tables import BRONZE, RAW
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.checkpoints import of_source, of_topic, remove_outdated
-from music_lakehouse.lakehouse.inventory import CHECKPOINTS, directories_in, remove_directories, store
+from music_lakehouse.lakehouse.inventory import CHECKPOINTS, remove_directories, store
 from music_lakehouse.lakehouse.kafka import Topic
 from music_lakehouse.lakehouse.kafka_positions import accept_losses, epoch, record_read_up_to
 from music_lakehouse.lakehouse.lake import LakePaths
@@ -21,9 +22,9 @@ from music_lakehouse.lakehouse.tables import Table
 pytestmark = pytest.mark.thorough
 
 TABLE, FOLLOWER = RAW["listen_events"], BRONZE["listen_events"]
-# Kafka's ids are of any letters, with a dash here and there.
-TOPIC = Topic("listens", "x1y2-abcdef01_Z3deadbe", {0: (0, 10)})
-ANEW = Topic("listens", "a-b-c-AbCdEf0123456789", {0: (0, 10)})
+# As Kafka's client writes them: base64, where a slash is a letter as any other.
+TOPIC = Topic("listens", "w93pka+YQTaOwHm3/deadbe", {0: (0, 10)})
+ANEW = Topic("listens", "Yai2cEnnTDy3P7DK/b/01ef", {0: (0, 10)})
 
 
 class Place(LakePaths):
@@ -47,9 +48,9 @@ class Place(LakePaths):
 
     @property
     def kept(self) -> set[str]:
-        tables = directories_in(self.root, CHECKPOINTS)
-        found = [each for table in tables for each in directories_in(self.root, table)]
-        return {each.removeprefix(f"{CHECKPOINTS}/") for each in found}
+        infos = store(self.root).get_file_info(FileSelector(CHECKPOINTS, recursive=True, allow_not_found=True))
+        offsets = [info.path.removesuffix("/offsets/0") for info in infos if info.path.endswith("/offsets/0")]
+        return {path.removeprefix(f"{CHECKPOINTS}/") for path in offsets}
 
 
 @pytest.fixture(params=["disk", "object store"])
@@ -107,9 +108,9 @@ def test_of_topics_of_other_names_or_that_nothing_is_known_of_all_stay(lake: Pla
     raw = lake.make(TABLE)
     record_read_up_to(lake, TABLE, TOPIC, {0: 10})
     accept_losses(lake, TABLE, ANEW)
-    other = Topic("test-listens", "another-topic's-id-789", {0: (0, 10)})
+    other = Topic("test-listens", "6QdlOez5SemEa9VY1SEJSg", {0: (0, 10)})
     record_read_up_to(lake, TABLE, other, {0: 10})
-    kept = {of_topic(TABLE, raw, other.topic_id, 0), of_topic(TABLE, raw, "nobody's-topic-id-6789", 0)}
+    kept = {of_topic(TABLE, raw, other.topic_id, 0), of_topic(TABLE, raw, "JAAgeSnGR46z30D/ab0123", 0)}
     lake.keep(*kept)
 
     assert remove_outdated(lake) == 0
