@@ -163,6 +163,7 @@ def test_after_a_kill_of_it_the_next_run_of_the_pipeline_makes_it_right(
     assert waiting(lake, TOPIC) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_a_bronze_table_that_a_retry_makes_is_filled_by_the_next_run(lake: Lake) -> None:
     fill(lake, [raw_row(0, event()), raw_row(1, event(itemInSession=1))], [refused(0, event(), "old")])
