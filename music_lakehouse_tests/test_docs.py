@@ -17,6 +17,7 @@ from music_lakehouse.docs.lineage import lineage_page
 from music_lakehouse.docs.tables import tables_page
 
 REPOSITORY = Path(__file__).parents[1]
+COMMANDS: Any = typer.main.get_command(app)
 ALWAYS = {"--help", "--debug"}
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
@@ -98,7 +99,7 @@ def not_there(text: str) -> list[str]:
 
 def _called(words: list[str]) -> tuple[list[str], set[str]]:
     """The command that the words begin with, and its options: none where there is no such command."""
-    command: Any = typer.main.get_command(app)
+    command = COMMANDS
     path: list[str] = []
     for word in takewhile(re.compile(r"[a-z][a-z-]*$").match, words):
         if not hasattr(command, "commands"):

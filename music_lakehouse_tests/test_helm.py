@@ -107,6 +107,7 @@ def test_the_code_location_starts_by_options_that_exist() -> None:
     assert [option for option in options if option not in shown] == []
 
 
+@pytest.mark.thorough
 def test_runs_take_place_where_the_lakes_lock_lies_and_wait_for_each_other(tmp_path: Path) -> None:
     launcher = VALUES["runLauncher"]["config"]["customRunLauncher"]
     instance = {

@@ -93,6 +93,7 @@ def test_each_table_has_its_own_usual_volume_and_a_warning_stops_nothing(tmp_pat
     assert all(any(c.name == USUAL.name and not c.error for c in CHECKS[table]) for table in RAW.values())
 
 
+@pytest.mark.thorough
 def test_the_history_of_many_runs_lies_in_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "VERSIONS_A_FILE", 5)
     for _ in range(12):

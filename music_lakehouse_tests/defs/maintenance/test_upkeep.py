@@ -76,6 +76,7 @@ def test_small_files_are_made_few_and_a_second_time_nothing_is_written(path: Pat
     assert again == Upkeep(upkeep.after, upkeep.after, 0)
 
 
+@pytest.mark.thorough
 def test_a_table_in_an_object_store_is_kept_up_as_one_on_disk(bucket: str) -> None:
     uri = f"{bucket}/lake/gold/numbers"
     for number in range(4):
