@@ -118,7 +118,7 @@ def evaluate(
         checks = [check.over_all for check in checks]
     with connected() as connection:
         whole = cache(partial(_dataset, lake, table))
-        feed = whole() if since is None else _feed(lake, table, since, whole)
+        feed = whole() if since is None else _feed(lake, table, since)
         connection.register("feed", feed)
         kinds = " WHERE _change_type IN ('insert', 'update_postimage')" if "_change_type" in feed.schema.names else ""
         connection.execute(f"CREATE TEMP VIEW touched AS SELECT * FROM feed{kinds}")
@@ -126,9 +126,13 @@ def evaluate(
         days = None if since is None else _touched_days(connection, table)
         for name in sorted(set().union(*(check.tables for check in checks))):
             other = find_table(name)
-            rows = _around(_dataset(lake, other), days)
-            if since is not None and _has_landed(table) and _has_landed(other):
-                rows = _landed_when_touched(connection, rows)
+            landed = _landed_when_touched(connection) if since is not None and _has_landed(table) else []
+            if landed and _has_landed(other):
+                rows = _within(lake, other, DATE_ADDED, landed)
+            elif days is not None and "timestamp" in other.column_names:
+                rows = _within(lake, other, "timestamp", [_around(*days)])
+            else:
+                rows = _dataset(lake, other)
             connection.register(name, rows)
         counted = sorted(set().union(*(check.counted for check in checks)))
         counts = {"name": counted, "rows": [lake.rows(find_table(name)) for name in counted]}
@@ -158,13 +162,14 @@ def _register_held(
 
     if any_reads("current"):
         connection.register("current", whole() if since is None else _current(connection, lake, table, whole))
+    within = None if since is None else partial(_within, lake, table)
     if any_reads("held_before"):
-        same_times = held_before.of_the_same_times(connection, None if since is None else whole())
+        same_times = held_before.of_the_same_times(connection, within)
         connection.register("same_times", same_times)
         key = ", ".join(f'"{name}"' for name in table.key)
         connection.execute(f"CREATE TEMP VIEW held_before AS SELECT * FROM same_times ANTI JOIN touched USING ({key})")
     if any_reads("read_before"):
-        before = held_before.offsets_before(connection, None if since is None else whole())
+        before = held_before.offsets_before(connection, within)
         connection.register("read_before", before)
 
 
@@ -180,10 +185,10 @@ def _outcome(connection: duckdb.DuckDBPyConnection, table: Table, check: Check) 
     return Outcome(check, values.pop("rows") or 0, values.pop("failed") or 0, values)
 
 
-def _feed(lake: LakePaths, table: Table, since: int, find_all: _Find) -> pa.Table | ds.Dataset:
+def _feed(lake: LakePaths, table: Table, since: int) -> pa.Table:
     found = lake.open(table)
     if found is None or since >= found.version():
-        return _none_of(find_all())
+        return table.arrow_schema.empty_table()
     return pa.table(found.load_cdf(starting_version=since + 1))
 
 
@@ -194,12 +199,11 @@ def _current(
     if "date_part" in table.partition_by:
         rows = connection.execute("SELECT DISTINCT CAST(date_part AS VARCHAR) FROM touched").fetchall()
         return _dataset(lake, table, [day for (day,) in rows])
-    whole = find_all()
-    if "kafka_offset" in table.column_names and isinstance(whole, ds.Dataset):
+    if "kafka_offset" in table.column_names:
         ((first, last),) = connection.execute("SELECT min(kafka_offset), max(kafka_offset) FROM touched").fetchall()
-        offset = ds.field("kafka_offset")
-        return whole.filter((offset >= first) & (offset <= last)) if first is not None else _none_of(whole)
-    return _landed_when_touched(connection, whole) if _has_landed(table) else whole
+        return _within(lake, table, "kafka_offset", [] if first is None else [(first, last)])
+    landed = _landed_when_touched(connection) if _has_landed(table) else []
+    return _within(lake, table, DATE_ADDED, landed) if landed else find_all()
 
 
 def _has_landed(table: Table) -> bool:
@@ -207,13 +211,11 @@ def _has_landed(table: Table) -> bool:
     return set(FILE_KEY) <= set(table.key) and DATE_ADDED in table.column_names
 
 
-def _landed_when_touched(connection: duckdb.DuckDBPyConnection, rows: pa.Table | ds.Dataset) -> pa.Table | ds.Dataset:
-    """Of landed rows those that landed when touched ones did: files of other times are not opened."""
+def _landed_when_touched(connection: duckdb.DuckDBPyConnection) -> list[tuple[datetime, datetime]]:
+    """The stretch of time in which the touched rows landed; none where nothing was touched."""
     ends = connection.sql(f"SELECT min({DATE_ADDED}) AS first, max({DATE_ADDED}) AS last FROM touched")
-    first, last = (column[0] for column in ends.to_arrow_table().columns)
-    if not isinstance(rows, ds.Dataset) or not first.is_valid:
-        return rows
-    return rows.filter((ds.field(DATE_ADDED) >= first) & (ds.field(DATE_ADDED) <= last))
+    first, last = (column[0].as_py() for column in ends.to_arrow_table().columns)
+    return [] if first is None else [(first, last)]
 
 
 def _touched_days(connection: duckdb.DuckDBPyConnection, table: Table) -> tuple[date, date] | None:
@@ -223,15 +225,17 @@ def _touched_days(connection: duckdb.DuckDBPyConnection, table: Table) -> tuple[
     return None if first is None else (first, last)
 
 
-def _around(rows: pa.Table | ds.Dataset, days: tuple[date, date] | None) -> pa.Table | ds.Dataset:
-    """Of rows with a time, those from a day before the days to their end: files of other days are not opened."""
-    if days is None or not isinstance(rows, ds.Dataset) or "timestamp" not in rows.schema.names:
-        return rows
-    first, end = (
-        pa.scalar(datetime(d.year, d.month, d.day, tzinfo=timezone.utc), pa.timestamp("us", "UTC"))
-        for d in (days[0] - timedelta(days=1), days[1] + timedelta(days=1))
-    )
-    return rows.filter((ds.field("timestamp") >= first) & (ds.field("timestamp") < end))
+def _around(first: date, last: date) -> tuple[datetime, datetime]:
+    """From a day before the days to their end."""
+    begin, end = (datetime(d.year, d.month, d.day, tzinfo=timezone.utc) for d in (first, last + timedelta(days=1)))
+    return begin - timedelta(days=1), end - timedelta(microseconds=1)
+
+
+def _within(lake: LakePaths, table: Table, column: str, stretches: Sequence[tuple[Any, Any]]) -> pa.Table | ds.Dataset:
+    found = lake.open(table)
+    if found is None or not stretches:
+        return table.arrow_schema.empty_table()
+    return delta.dataset_within(found, lake.path(table), column, stretches)
 
 
 def _dataset(lake: LakePaths, table: Table, days: list[str] | None = None) -> pa.Table | ds.Dataset:
@@ -239,9 +243,4 @@ def _dataset(lake: LakePaths, table: Table, days: list[str] | None = None) -> pa
     if found is None:
         return table.arrow_schema.empty_table()
     on_days = None if days is None else [("date_part", "in", days)]
-    rows = delta.dataset(found, lake.path(table), pruned_by=on_days if days else None)
-    return _none_of(rows) if days == [] else rows
-
-
-def _none_of(rows: pa.Table | ds.Dataset) -> pa.Table:
-    return rows.schema.empty_table()
+    return table.arrow_schema.empty_table() if days == [] else delta.dataset(found, lake.path(table), pruned_by=on_days)

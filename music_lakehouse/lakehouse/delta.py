@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +40,31 @@ def open_table(uri: str) -> DeltaTable | None:
         return None
 
 
-def dataset(table: DeltaTable, uri: str, *, pruned_by: list[tuple[str, str, Any]] | None = None) -> ds.Dataset:
-    """The files of the table at `uri`, or those that predicates on partitions leave, of which Arrow reads what is asked
-    for.
+def dataset(table: DeltaTable, uri: str, *, pruned_by: str | list[tuple[str, str, Any]] | None = None) -> ds.Dataset:
+    """The files of the table at `uri`, or those that predicates leave, by partitions and the log's statistics, of which
+    Arrow reads what is asked for.
 
     Raises DeltaProtocolError where rows are hidden by deletion vectors or columns are mapped, which Arrow can't read.
     """
     # delta-rs's own file system is in Python. Arrow's threads, which read ahead and close files, wait for Python's lock
     # then, with a lock of Arrow's held for which whoever has Python's may be waiting: so a query hung now and then.
     return table.to_pyarrow_dataset(filesystem=file_system(uri), file_pruning_predicate=pruned_by)
+
+
+def dataset_within(table: DeltaTable, uri: str, column: str, stretches: Sequence[tuple[Any, Any]]) -> ds.Dataset:
+    """The rows of the table at `uri` whose column, of whole numbers or of times, lies in one of the stretches, both of
+    their ends included. To know a file takes most of a millisecond: by the log's statistics those without such rows
+    are left out before."""
+    import pyarrow.dataset as ds
+
+    parts = (f'("{column}" >= {_literal(first)} AND "{column}" <= {_literal(last)})' for first, last in stretches)
+    rows = dataset(table, uri, pruned_by=" OR ".join(parts))
+    value, of = ds.field(column), rows.schema.field(column).type
+    return rows.filter(reduce(or_, ((value >= pa.scalar(a, of)) & (value <= pa.scalar(b, of)) for a, b in stretches)))
+
+
+def _literal(value: int | datetime) -> str:
+    return str(value) if isinstance(value, int) else f"'{value.astimezone(timezone.utc).isoformat()}'"
 
 
 def file_system(uri: str) -> SubTreeFileSystem | None:

@@ -3,15 +3,20 @@ long the history is."""
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from itertools import pairwise
-from operator import or_
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+Within: TypeAlias = Callable[[str, Sequence[tuple[Any, Any]]], "pa.Table | ds.Dataset"]
+"""Gives the table's rows whose column lies in one of the stretches, both ends included."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # Late events come from any time: files are left out by so many stretches, each as short as its rows allow.
 MOST_STRETCHES = 32
 _HOUR = 3_600_000_000
@@ -20,18 +25,19 @@ _FIRST_LOOK_BACK = 1000
 _PLACE = pa.schema([("kafka_topic_id", pa.string()), ("kafka_partition", pa.int32()), ("last", pa.int64())])
 
 
-def of_the_same_times(
-    connection: duckdb.DuckDBPyConnection, rows: pa.Table | ds.Dataset | None
-) -> pa.Table | ds.Dataset:
-    """Of the rows those whose `timestamp` lies where one of `touched` does, give or take an hour; none of None."""
+def of_the_same_times(connection: duckdb.DuckDBPyConnection, within: Within | None) -> pa.Table | ds.Dataset:
+    """The rows whose `timestamp` lies where one of `touched` does, give or take an hour; none of None."""
     hours = connection.execute(
         f'SELECT epoch_us(min("timestamp")), epoch_us(max("timestamp")) FROM touched '
         f'GROUP BY epoch_us("timestamp") // {_HOUR} ORDER BY 1'
     ).fetchall()
-    if rows is None or not hours:
+    if within is None or not hours:
         return connection.sql("FROM touched LIMIT 0").to_arrow_table()
-    at, of = ds.field("timestamp"), pa.timestamp("us", "UTC")
-    return rows.filter(reduce(or_, ((at >= pa.scalar(a, of)) & (at <= pa.scalar(b, of)) for a, b in stretches(hours))))
+    return within("timestamp", [(_moment(first), _moment(last)) for first, last in stretches(hours)])
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def stretches(ends: list[tuple[int, int]], *, most: int = MOST_STRETCHES) -> list[tuple[int, int]]:
@@ -48,10 +54,10 @@ def stretches(ends: list[tuple[int, int]], *, most: int = MOST_STRETCHES) -> lis
     return found
 
 
-def offsets_before(connection: duckdb.DuckDBPyConnection, rows: pa.Table | ds.Dataset | None) -> pa.Table:
+def offsets_before(connection: duckdb.DuckDBPyConnection, within: Within | None) -> pa.Table:
     """By topic id and partition of the `touched` messages, the greatest offset (`last`) that the rows hold before the
     first of them; without those before which there is none, and none of None."""
-    if rows is None:
+    if within is None:
         return _PLACE.empty_table()
     firsts = connection.execute(
         "SELECT kafka_topic_id, kafka_partition, min(kafka_offset) FROM touched GROUP BY ALL"
@@ -59,17 +65,17 @@ def offsets_before(connection: duckdb.DuckDBPyConnection, rows: pa.Table | ds.Da
     found = [
         {"kafka_topic_id": topic_id, "kafka_partition": partition, "last": last}
         for topic_id, partition, first in firsts
-        if (last := _offset_before(rows, topic_id, partition, first)) is not None
+        if (last := _offset_before(within, topic_id, partition, first)) is not None
     ]
     return pa.Table.from_pylist(found, schema=_PLACE)
 
 
-def _offset_before(rows: pa.Table | ds.Dataset, topic_id: str, partition: int, first: int) -> int | None:
+def _offset_before(within: Within, topic_id: str, partition: int, first: int) -> int | None:
     in_place = (ds.field("kafka_topic_id") == topic_id) & (ds.field("kafka_partition") == partition)
-    offset, end, back = ds.field("kafka_offset"), first, _FIRST_LOOK_BACK
+    end, back = first, _FIRST_LOOK_BACK
     while end > 0:
         start = max(first - back, 0)
-        near = rows.filter(in_place & (offset >= start) & (offset < end))
+        near = within("kafka_offset", [(start, end - 1)]).filter(in_place)
         held = near.select(["kafka_offset"]) if isinstance(near, pa.Table) else near.to_table(["kafka_offset"])
         if held.num_rows:
             last: int = pc.max(held["kafka_offset"]).as_py()
