@@ -75,6 +75,7 @@ def test_a_table_whose_comments_are_worded_otherwise_by_now_takes_more_records(l
     assert read_records(lake, NOTES) == [note("a", 3)]
 
 
+@pytest.mark.slow
 def test_the_log_has_an_hour_and_all_rows_are_there(lake: LakePaths) -> None:
     for n in range(110):
         append_records(lake, NOTES, [note("a", n)])
