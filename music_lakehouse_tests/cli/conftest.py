@@ -16,7 +16,7 @@ import pytest
 from deltalake import write_deltalake
 
 from music_lakehouse.cli.main import main
-from music_lakehouse.simulator.broker import free_port
+from music_lakehouse.simulator.broker import EmbeddedBroker, free_port
 
 Arguments = list[str]
 
@@ -88,6 +88,14 @@ def process(place: Path) -> Callable[..., subprocess.Popen[str]]:
         )
 
     return start
+
+
+@pytest.fixture
+def own_topics(place: Path, broker: EmbeddedBroker, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in that directory mean the broker, and topics of it that are the test's own: those with the prefix."""
+    del place
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+    monkeypatch.setenv("KAFKA_TOPIC_PREFIX", topic_prefix)
 
 
 def processor_seconds() -> float:

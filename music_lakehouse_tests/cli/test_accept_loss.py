@@ -18,11 +18,10 @@ from music_lakehouse_tests.cli.conftest import Command
 
 
 @pytest.mark.kafka
+@pytest.mark.usefixtures("own_topics")
 def test_a_topic_made_anew_is_accepted_by_either_name_and_the_gaps_are_shown_once(
-    command: Command, broker: EmbeddedBroker, topic_prefix: str, place: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, broker: EmbeddedBroker, topic_prefix: str, place: Path
 ) -> None:
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
-    monkeypatch.setenv("KAFKA_TOPIC_PREFIX", topic_prefix)
     name = f"{topic_prefix}listen_events"
     lake = LakePaths(str(place / "data" / "lakehouse"))
     table = RAW["listen_events"]

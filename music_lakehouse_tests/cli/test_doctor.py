@@ -25,12 +25,10 @@ def test_a_broker_that_is_down_is_missing_and_the_remedy_is_named(command: Comma
 
 
 @pytest.mark.kafka
+@pytest.mark.usefixtures("own_topics")
 def test_where_all_is_there_the_exit_code_is_0(
-    command: Command, broker: EmbeddedBroker, lake: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+    command: Command, broker: EmbeddedBroker, lake: Path, topic_prefix: str
 ) -> None:
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
-    monkeypatch.setenv("KAFKA_TOPIC_PREFIX", topic_prefix)
-
     missing_topics = command("doctor")
     broker.create_topics([f"{topic_prefix}{name}_events" for name in ("listen", "page_view", "auth", "status_change")])
     ran = command("doctor")

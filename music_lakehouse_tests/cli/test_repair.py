@@ -165,11 +165,10 @@ def test_where_no_broker_answers_nobody_knows_what_a_restored_raw_table_would_la
 
 
 @pytest.mark.kafka
+@pytest.mark.usefixtures("own_topics")
 def test_before_a_raw_table_is_restored_it_is_said_what_kafka_no_longer_has(
-    command: Command, place: Path, broker: EmbeddedBroker, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+    command: Command, place: Path, broker: EmbeddedBroker, topic_prefix: str
 ) -> None:
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
-    monkeypatch.setenv("KAFKA_TOPIC_PREFIX", topic_prefix)
     name = f"{topic_prefix}listen_events"
     restore = ("restore", "raw.listen_events", "--version", "0")
     ensure_topics(Settings(), [name], partitions=1)

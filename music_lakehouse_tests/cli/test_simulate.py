@@ -13,18 +13,13 @@ import pytest
 
 from music_lakehouse.lakehouse.kafka import describe_topics
 from music_lakehouse.settings import TOPICS, Settings
-from music_lakehouse.simulator.broker import EmbeddedBroker
 from music_lakehouse_tests.cli.conftest import Command
 
 
 @pytest.fixture
-def topics(
-    broker: EmbeddedBroker, place: Path, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], dict[str, int]]:
-    """Settings that mean topics of the test's own; gives the messages that each holds."""
-    del place
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", broker.bootstrap_servers)
-    monkeypatch.setenv("KAFKA_TOPIC_PREFIX", topic_prefix)
+def topics(own_topics: None) -> Callable[[], dict[str, int]]:
+    """Gives the messages that each of the test's own topics holds."""
+    del own_topics
 
     def counts() -> dict[str, int]:
         settings = Settings()
