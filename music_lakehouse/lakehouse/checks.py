@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from functools import cache, partial
 from typing import Any, TypeAlias
 
@@ -16,11 +16,13 @@ import pyarrow.dataset as ds
 from music_lakehouse.lakehouse import delta, held_before
 from music_lakehouse.lakehouse.file_ingest import DATE_ADDED, FILE_KEY
 from music_lakehouse.lakehouse.lake import LakePaths
+from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.query import connected
+from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Table
 
 _Find: TypeAlias = Callable[[], pa.Table | ds.Dataset]
-"""Gives rows, once for all that ask: a table's files take some milliseconds each before one is read."""
+"""Gives rows, once for all that ask: to know a file takes most of a millisecond before one is read."""
 
 
 @dataclass(frozen=True)
@@ -122,15 +124,15 @@ def evaluate(
         connection.register("feed", feed)
         kinds = " WHERE _change_type IN ('insert', 'update_postimage')" if "_change_type" in feed.schema.names else ""
         connection.execute(f"CREATE TEMP VIEW touched AS SELECT * FROM feed{kinds}")
-        _register_held(connection, lake, table, checks, since=since, whole=whole)
-        days = None if since is None else _touched_days(connection, table)
+        landed = None if since is None else _landed_when_touched(connection, table)
+        _register_held(connection, lake, table, checks, since=since, whole=whole, landed=landed)
+        around = None if since is None else _around_touched_days(connection, table)
         for name in sorted(set().union(*(check.tables for check in checks))):
             other = find_table(name)
-            landed = _landed_when_touched(connection) if since is not None and _has_landed(table) else []
-            if landed and _has_landed(other):
-                rows = _within(lake, other, DATE_ADDED, landed)
-            elif days is not None and "timestamp" in other.column_names:
-                rows = _within(lake, other, "timestamp", [_around(*days)])
+            if landed is not None and _has_landed(other):
+                rows = _within(lake, other, [landed])
+            elif around is not None and around.column in other.column_names:
+                rows = _within(lake, other, [around])
             else:
                 rows = _dataset(lake, other)
             connection.register(name, rows)
@@ -154,6 +156,7 @@ def _register_held(
     *,
     since: int | None,
     whole: _Find,
+    landed: Moments | None,
 ) -> None:
     """Make known what the checks read of the table, `whole` or in part."""
 
@@ -161,7 +164,7 @@ def _register_held(
         return any(check.reads(relation) for check in checks)
 
     if any_reads("current"):
-        connection.register("current", whole() if since is None else _current(connection, lake, table, whole))
+        connection.register("current", whole() if since is None else _current(connection, lake, table, whole, landed))
     within = None if since is None else partial(_within, lake, table)
     if any_reads("held_before"):
         same_times = held_before.of_the_same_times(connection, within)
@@ -193,17 +196,17 @@ def _feed(lake: LakePaths, table: Table, since: int) -> pa.Table:
 
 
 def _current(
-    connection: duckdb.DuckDBPyConnection, lake: LakePaths, table: Table, find_all: _Find
+    connection: duckdb.DuckDBPyConnection, lake: LakePaths, table: Table, find_all: _Find, landed: Moments | None
 ) -> pa.Table | ds.Dataset:
-    """The table, or the part of it that the touched rows can be compared with: their days, or their Kafka offsets."""
+    """The table, or the part of it that the touched rows can be compared with: their days, their Kafka offsets, or when
+    they landed."""
     if "date_part" in table.partition_by:
         rows = connection.execute("SELECT DISTINCT CAST(date_part AS VARCHAR) FROM touched").fetchall()
         return _dataset(lake, table, [day for (day,) in rows])
     if "kafka_offset" in table.column_names:
         ((first, last),) = connection.execute("SELECT min(kafka_offset), max(kafka_offset) FROM touched").fetchall()
-        return _within(lake, table, "kafka_offset", [] if first is None else [(first, last)])
-    landed = _landed_when_touched(connection) if _has_landed(table) else []
-    return _within(lake, table, DATE_ADDED, landed) if landed else find_all()
+        return _within(lake, table, [] if first is None else [Range("kafka_offset", first, last)])
+    return find_all() if landed is None else _within(lake, table, [landed])
 
 
 def _has_landed(table: Table) -> bool:
@@ -211,31 +214,31 @@ def _has_landed(table: Table) -> bool:
     return set(FILE_KEY) <= set(table.key) and DATE_ADDED in table.column_names
 
 
-def _landed_when_touched(connection: duckdb.DuckDBPyConnection) -> list[tuple[datetime, datetime]]:
-    """The stretch of time in which the touched rows landed; none where nothing was touched."""
+def _landed_when_touched(connection: duckdb.DuckDBPyConnection, table: Table) -> Moments | None:
+    """When the touched rows landed; None where they didn't, or nothing was touched."""
+    if not _has_landed(table):
+        return None
     ends = connection.sql(f"SELECT min({DATE_ADDED}) AS first, max({DATE_ADDED}) AS last FROM touched")
     first, last = (column[0].as_py() for column in ends.to_arrow_table().columns)
-    return [] if first is None else [(first, last)]
+    return None if first is None else Moments(DATE_ADDED, first, last)
 
 
-def _touched_days(connection: duckdb.DuckDBPyConnection, table: Table) -> tuple[date, date] | None:
+def _around_touched_days(connection: duckdb.DuckDBPyConnection, table: Table) -> Moments | None:
+    """From a day before the touched days to their end; None of a table without days, or where nothing was touched."""
     if "date_part" not in table.column_names:
         return None
     ((first, last),) = connection.execute("SELECT min(date_part), max(date_part) FROM touched").fetchall()
-    return None if first is None else (first, last)
-
-
-def _around(first: date, last: date) -> tuple[datetime, datetime]:
-    """From a day before the days to their end."""
+    if first is None:
+        return None
     begin, end = (datetime(d.year, d.month, d.day, tzinfo=timezone.utc) for d in (first, last + timedelta(days=1)))
-    return begin - timedelta(days=1), end - timedelta(microseconds=1)
+    return Moments("timestamp", begin - timedelta(days=1), end - timedelta(microseconds=1))
 
 
-def _within(lake: LakePaths, table: Table, column: str, stretches: Sequence[tuple[Any, Any]]) -> pa.Table | ds.Dataset:
+def _within(lake: LakePaths, table: Table, stretches: Sequence[Range | Moments]) -> pa.Table | ds.Dataset:
     found = lake.open(table)
     if found is None or not stretches:
         return table.arrow_schema.empty_table()
-    return delta.dataset_within(found, lake.path(table), column, stretches)
+    return delta.dataset_within(found, lake.path(table), stretches)
 
 
 def _dataset(lake: LakePaths, table: Table, days: list[str] | None = None) -> pa.Table | ds.Dataset:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from pyarrow.fs import SubTreeFileSystem
 
+    from music_lakehouse.lakehouse.moments import Moments
+    from music_lakehouse.lakehouse.ranges import Range
+
+# What delta-rs puts names in.
+_QUOTE = '"'
+
 
 def storage_options() -> dict[str, str]:
     """The object store's settings for delta-rs: the `AWS_…` and `AZURE_…` variables as they stand, if not empty."""
@@ -51,20 +57,18 @@ def dataset(table: DeltaTable, uri: str, *, pruned_by: str | list[tuple[str, str
     return table.to_pyarrow_dataset(filesystem=file_system(uri), file_pruning_predicate=pruned_by)
 
 
-def dataset_within(table: DeltaTable, uri: str, column: str, stretches: Sequence[tuple[Any, Any]]) -> ds.Dataset:
-    """The rows of the table at `uri` whose column, of whole numbers or of times, lies in one of the stretches, both of
-    their ends included. To know a file takes most of a millisecond: by the log's statistics those without such rows
-    are left out before."""
+def dataset_within(table: DeltaTable, uri: str, stretches: Sequence[Range | Moments]) -> ds.Dataset:
+    """The rows of the table at `uri` that lie in any of the stretches. To know a file takes most of a millisecond: by
+    the log's statistics those without such rows are left out before."""
     import pyarrow.dataset as ds
 
-    parts = (f'("{column}" >= {_literal(first)} AND "{column}" <= {_literal(last)})' for first, last in stretches)
-    rows = dataset(table, uri, pruned_by=" OR ".join(parts))
-    value, of = ds.field(column), rows.schema.field(column).type
-    return rows.filter(reduce(or_, ((value >= pa.scalar(a, of)) & (value <= pa.scalar(b, of)) for a, b in stretches)))
+    rows = dataset(table, uri, pruned_by=" OR ".join(f"({each.predicate(quote=_QUOTE)})" for each in stretches))
 
+    def lies_in(stretch: Range | Moments) -> ds.Expression:
+        value, of = ds.field(stretch.column), rows.schema.field(stretch.column).type
+        return (value >= pa.scalar(stretch.first, of)) & (value <= pa.scalar(stretch.last, of))
 
-def _literal(value: int | datetime) -> str:
-    return str(value) if isinstance(value, int) else f"'{value.astimezone(timezone.utc).isoformat()}'"
+    return rows.filter(reduce(or_, map(lies_in, stretches)))
 
 
 def file_system(uri: str) -> SubTreeFileSystem | None:

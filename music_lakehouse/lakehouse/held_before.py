@@ -4,19 +4,20 @@ long the history is."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-Within: TypeAlias = Callable[[str, Sequence[tuple[Any, Any]]], "pa.Table | ds.Dataset"]
-"""Gives the table's rows whose column lies in one of the stretches, both ends included."""
+from music_lakehouse.lakehouse.moments import Moments
+from music_lakehouse.lakehouse.ranges import Range
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+FindWithin: TypeAlias = Callable[[Sequence[Range | Moments]], pa.Table | ds.Dataset]
+"""Gives the table's rows that lie in any of the stretches."""
+
 # Late events come from any time: files are left out by so many stretches, each as short as its rows allow.
 MOST_STRETCHES = 32
 _HOUR = 3_600_000_000
@@ -25,7 +26,7 @@ _FIRST_LOOK_BACK = 1000
 _PLACE = pa.schema([("kafka_topic_id", pa.string()), ("kafka_partition", pa.int32()), ("last", pa.int64())])
 
 
-def of_the_same_times(connection: duckdb.DuckDBPyConnection, within: Within | None) -> pa.Table | ds.Dataset:
+def of_the_same_times(connection: duckdb.DuckDBPyConnection, within: FindWithin | None) -> pa.Table | ds.Dataset:
     """The rows whose `timestamp` lies where one of `touched` does, give or take an hour; none of None."""
     hours = connection.execute(
         f'SELECT epoch_us(min("timestamp")), epoch_us(max("timestamp")) FROM touched '
@@ -33,11 +34,7 @@ def of_the_same_times(connection: duckdb.DuckDBPyConnection, within: Within | No
     ).fetchall()
     if within is None or not hours:
         return connection.sql("FROM touched LIMIT 0").to_arrow_table()
-    return within("timestamp", [(_moment(first), _moment(last)) for first, last in stretches(hours)])
-
-
-def _moment(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return within([Moments.of_microseconds("timestamp", first, last) for first, last in stretches(hours)])
 
 
 def stretches(ends: list[tuple[int, int]], *, most: int = MOST_STRETCHES) -> list[tuple[int, int]]:
@@ -54,7 +51,7 @@ def stretches(ends: list[tuple[int, int]], *, most: int = MOST_STRETCHES) -> lis
     return found
 
 
-def offsets_before(connection: duckdb.DuckDBPyConnection, within: Within | None) -> pa.Table:
+def offsets_before(connection: duckdb.DuckDBPyConnection, within: FindWithin | None) -> pa.Table:
     """By topic id and partition of the `touched` messages, the greatest offset (`last`) that the rows hold before the
     first of them; without those before which there is none, and none of None."""
     if within is None:
@@ -70,12 +67,12 @@ def offsets_before(connection: duckdb.DuckDBPyConnection, within: Within | None)
     return pa.Table.from_pylist(found, schema=_PLACE)
 
 
-def _offset_before(within: Within, topic_id: str, partition: int, first: int) -> int | None:
+def _offset_before(within: FindWithin, topic_id: str, partition: int, first: int) -> int | None:
     in_place = (ds.field("kafka_topic_id") == topic_id) & (ds.field("kafka_partition") == partition)
     end, back = first, _FIRST_LOOK_BACK
     while end > 0:
         start = max(first - back, 0)
-        near = within("kafka_offset", [(start, end - 1)]).filter(in_place)
+        near = within([Range("kafka_offset", start, end - 1)]).filter(in_place)
         held = near.select(["kafka_offset"]) if isinstance(near, pa.Table) else near.to_table(["kafka_offset"])
         if held.num_rows:
             last: int = pc.max(held["kafka_offset"]).as_py()

@@ -28,8 +28,12 @@ class Moments:
         ends = rows.agg(*(F.unix_micros(end(column)) for end in (F.min, F.max))).collect()[0]
         if ends[0] is None:
             return None
-        first, last = (_EPOCH + timedelta(microseconds=end) for end in ends)
-        return Moments(column, first, last)
+        return Moments.of_microseconds(column, *ends)
+
+    @staticmethod
+    def of_microseconds(column: str, first: int, last: int) -> Moments:
+        """From one microsecond since 1970 (UTC) to another."""
+        return Moments(column, *(_EPOCH + timedelta(microseconds=end) for end in (first, last)))
 
     @staticmethod
     def since(column: str, first: datetime) -> Moments:
