@@ -69,3 +69,4 @@ if [ "$(cat .venv/installed 2>/dev/null)" != "$installed" ]; then
 fi
 
 "$python" -m music_lakehouse.jars
+"$python" -m music_lakehouse.class_archives

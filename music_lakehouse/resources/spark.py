@@ -18,6 +18,7 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from music_lakehouse import jars
+from music_lakehouse.class_archives import java_options
 from music_lakehouse.lakehouse.locks import spark_children
 from music_lakehouse.lakehouse.masking import Masking
 from music_lakehouse.lakehouse.remote_spark import RemoteSession, limit_retries, require_server, with_secrets
@@ -205,6 +206,11 @@ def cores_of(master: str | None) -> int | None:
     return (os.cpu_count() or 2) if local[1] == "*" else int(local[1] or 1)
 
 
+def _quoted(option: str) -> str:
+    """An option as Spark's launcher reads it, which splits them at blanks: a path may have some."""
+    return f'"{option}"'
+
+
 def session_settings(master: str | None = "local[*]") -> dict[str, str]:
     """Settings of a session, which a Spark Connect client, of which no master is known, may set too."""
     settings = {
@@ -249,7 +255,9 @@ def driver_settings(master: str = "local[*]", lake_root: str = "", *, for_little
         # A run has several hundred generated classes; at the default of 100 each run compiles them anew.
         "spark.sql.codegen.cache.maxEntries": "10000",
         "spark.ui.showConsoleProgress": "false",
-        "spark.driver.defaultJavaOptions": JAVA_OPTIONS_FOR_LITTLE if for_little else _JAVA_OPTIONS,
+        "spark.driver.defaultJavaOptions": " ".join(
+            [JAVA_OPTIONS_FOR_LITTLE if for_little else _JAVA_OPTIONS, *map(_quoted, java_options("spark"))]
+        ),
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"

@@ -25,6 +25,7 @@ from types import TracebackType
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from music_lakehouse.class_archives import java_options
 from music_lakehouse.jars import JARS, broker_jars, find_java
 from music_lakehouse.lakehouse.kafka import await_topics
 from music_lakehouse.lakehouse.processes import Process
@@ -274,7 +275,15 @@ class EmbeddedBroker:
     def _java(self, *arguments: str) -> list[str]:
         broker_jars()
         class_path = str(JARS / "broker" / "*")
-        return [str(find_java().path), "-XX:+UseSerialGC", *LOGGING, "-cp", class_path, *arguments]
+        return [
+            str(find_java().path),
+            "-XX:+UseSerialGC",
+            *java_options("broker"),
+            *LOGGING,
+            "-cp",
+            class_path,
+            *arguments,
+        ]
 
     def _await_answer(self, process: Process) -> None:
         deadline = time.monotonic() + START_SECONDS
