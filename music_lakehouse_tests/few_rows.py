@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from music_lakehouse.resources.spark import JAVA_OPTIONS_FOR_LITTLE
+from music_lakehouse.resources.spark import java_options
 
-QUICK_JAVA = {"spark.driver.defaultJavaOptions": JAVA_OPTIONS_FOR_LITTLE}
+QUICK_JAVA = {"spark.driver.defaultJavaOptions": java_options(for_little=True)}
 """As a run of the pipeline starts Spark itself where few messages wait."""
 
 FOR_FEW_ROWS = {

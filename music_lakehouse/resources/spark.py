@@ -17,8 +17,7 @@ from pydantic import Field, PrivateAttr
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from music_lakehouse import jars
-from music_lakehouse.class_archives import java_options
+from music_lakehouse import class_archives, jars
 from music_lakehouse.lakehouse.locks import spark_children
 from music_lakehouse.lakehouse.masking import Masking
 from music_lakehouse.lakehouse.remote_spark import RemoteSession, limit_retries, require_server, with_secrets
@@ -40,7 +39,7 @@ _JAVA_OPTIONS = (
 )
 
 # Where there is little to do it takes a quarter of the run's time and saves none. Of a million messages it saves most.
-JAVA_OPTIONS_FOR_LITTLE = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+_JAVA_OPTIONS_FOR_LITTLE = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
 class SessionWithoutDeltaError(RuntimeError):
@@ -206,9 +205,10 @@ def cores_of(master: str | None) -> int | None:
     return (os.cpu_count() or 2) if local[1] == "*" else int(local[1] or 1)
 
 
-def _quoted(option: str) -> str:
-    """An option as Spark's launcher reads it, which splits them at blanks: a path may have some."""
-    return f'"{option}"'
+def java_options(*, for_little: bool) -> str:
+    """What a driver's JVM is started with, as Spark's launcher reads it: it splits at blanks, which a path may have."""
+    archive = [f'"{option}"' for option in class_archives.java_options("spark")]
+    return " ".join([_JAVA_OPTIONS_FOR_LITTLE if for_little else _JAVA_OPTIONS, *archive])
 
 
 def session_settings(master: str | None = "local[*]") -> dict[str, str]:
@@ -255,9 +255,7 @@ def driver_settings(master: str = "local[*]", lake_root: str = "", *, for_little
         # A run has several hundred generated classes; at the default of 100 each run compiles them anew.
         "spark.sql.codegen.cache.maxEntries": "10000",
         "spark.ui.showConsoleProgress": "false",
-        "spark.driver.defaultJavaOptions": " ".join(
-            [JAVA_OPTIONS_FOR_LITTLE if for_little else _JAVA_OPTIONS, *map(_quoted, java_options("spark"))]
-        ),
+        "spark.driver.defaultJavaOptions": java_options(for_little=for_little),
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
