@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Observation
@@ -15,14 +16,15 @@ from pyspark.sql import functions as F
 from music_lakehouse.defs.listening.quarantine import end_retry
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
+from music_lakehouse.defs.listening.transforms.plain_events import IS_VALID, plain_events
 from music_lakehouse.lakehouse import checkpoints, delta
 from music_lakehouse.lakehouse.changes import Change, Changes, find_changes, record_positions, total
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, RuleResult, count_failures, results
 from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.kafka_positions import MESSAGE
-from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, Lake, Rows
+from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, Lake, Rows, conformed
 from music_lakehouse.lakehouse.positions import Stretch, forget_positions
-from music_lakehouse.lakehouse.query import evaluated, fetched, has_rows, query
+from music_lakehouse.lakehouse.query import MOST_ROWS_MADE_HERE, evaluated, fetched, has_rows, query
 from music_lakehouse.lakehouse.stream_figures import MicroBatch
 from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Table
@@ -206,27 +208,44 @@ def _parse_again(lake: Lake, topic: str, stretch: Stretch) -> Written:
 
 
 def _write_batch(lake: Lake, topic: str, batch: Rows) -> dict[str, int]:
-    """Write a batch of raw rows, and return its counts."""
+    """Write a batch of raw rows, and return its counts: plain messages are parsed here, as long as one process can hold
+    them, and only what isn't plain by Spark."""
     offsets = Offsets.of(batch)
     if not offsets.ranges:
         return {}
-    write = _write_few if offsets.messages <= MOST_ROWS_AT_ONCE else _write_many
-    return write(lake, topic, lake.frame(batch), offsets)
+    if offsets.messages > MOST_ROWS_MADE_HERE:
+        return _write_many(lake, topic, lake.frame(batch), offsets)
+    if isinstance(batch, DataFrame):
+        looked_at = query(lake, plain_events(topic), where=offsets.predicate, raw=RAW[topic])
+    else:
+        looked_at = query(lake, plain_events(topic), raw=batch)
+    plain = conformed(looked_at.filter(looked_at[IS_VALID]), BRONZE[topic])
+    others = conformed(looked_at.filter(pc.invert(looked_at[IS_VALID])), RAW[topic])
+    del looked_at
+    if others.num_rows <= MOST_ROWS_AT_ONCE:
+        return _write_few(lake, topic, plain, others, offsets)
+    _append_new(lake, BRONZE[topic], plain, offsets)
+    counts = _write_many(lake, topic, lake.frame(_without_those_in(lake, BRONZE[topic], batch, offsets)), offsets)
+    return {**counts, "rows": counts["rows"] + plain.num_rows}
 
 
-def _write_few(lake: Lake, topic: str, batch: DataFrame, offsets: Offsets) -> dict[str, int]:
-    """The messages are parsed and fetched at once: of few Spark mostly plans what it does."""
+def _write_few(lake: Lake, topic: str, plain: pa.Table, others: pa.Table, offsets: Offsets) -> dict[str, int]:
+    """The valid plain messages, and others, which are parsed and fetched at once: of few Spark mostly plans what it
+    does."""
+    if not others.num_rows:
+        _append_new(lake, BRONZE[topic], plain, offsets)
+        return {"rows": plain.num_rows}
     # Messages may be of any length: only of those that are refused is the text kept.
     text = F.when(F.size(FAILED_RULES) > 0, F.col("value"))
-    kept = events.parse(batch, topic).withColumn("value", text).drop("value_bytes", "key")
+    kept = events.parse(lake.frame(others), topic).withColumn("value", text).drop("value_bytes", "key")
     marked = events.as_quarantine_names_them(kept, topic).toArrow()
     is_refused = pc.greater(pc.list_value_length(marked["reasons"]), 0)
-    bronze, refused = marked.filter(pc.invert(is_refused)), marked.filter(is_refused)
-    _append_new(lake, BRONZE[topic], bronze, offsets)
+    bronze, refused = conformed(marked.filter(pc.invert(is_refused)), BRONZE[topic]), marked.filter(is_refused)
+    _append_new(lake, BRONZE[topic], pa.concat_tables([plain, bronze]), offsets)
     if refused.num_rows:
         _append_new(lake, QUARANTINE, refused, offsets)
     return {
-        "rows": marked.num_rows,
+        "rows": plain.num_rows + marked.num_rows,
         "_refused": refused.num_rows,
         "_rescued": bronze.num_rows - bronze["_rescued_data"].null_count,
         **Counter(pc.list_flatten(marked["reasons"]).to_pylist()),

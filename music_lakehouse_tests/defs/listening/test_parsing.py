@@ -24,11 +24,13 @@ SENT = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)
 GOOD, REFUSED, RESCUED = sent(success=True), b"{", sent(success=False, more=1)
 
 
-@pytest.fixture(autouse=True, params=["few", "many"])
+@pytest.fixture(autouse=True, params=["few", "many", "more than fit here"])
 def how_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few messages are written in another way than many: each test is of both."""
+    """Few messages are written in another way than many: each test is of all."""
     if request.param == "many":
         monkeypatch.setattr(parsing, "MOST_ROWS_AT_ONCE", 0)
+    if request.param == "more than fit here":
+        monkeypatch.setattr(parsing, "MOST_ROWS_MADE_HERE", 0)
 
 
 def arrive(lake: Lake, values: Sequence[bytes | None], first_offset: int = 0, topic_id: str = "id") -> None:

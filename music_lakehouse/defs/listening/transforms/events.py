@@ -19,6 +19,8 @@ IS_OBJECT = "_is_object"
 # Spark's JSON parser is lenient by default.
 _STRICT_JSON = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false", "allowUnquotedFieldNames": "false"}
 _END = "_end_of_message"
+EARLIEST, LATEST = -62_135_596_800_000, 253_402_300_799_999
+"""The first and the last millisecond of the years 1 to 9999."""
 _MILLISECONDS_2000 = 946_684_800_000
 _MILLISECONDS_A_DAY = 86_400_000
 
@@ -126,7 +128,7 @@ def as_quarantine_names_them(marked: DataFrame, topic: str) -> DataFrame:
 def _instant(milliseconds: str) -> SparkColumn:
     """Epoch milliseconds as a timestamp; null outside the years 1 to 9999, where Spark would raise or wrap around."""
     number = F.col(milliseconds)
-    return F.when(number.between(-62_135_596_800_000, 253_402_300_799_999), F.timestamp_millis(number))
+    return F.when(number.between(EARLIEST, LATEST), F.timestamp_millis(number))
 
 
 def _is_one_object(wrapped: str) -> SparkColumn:
