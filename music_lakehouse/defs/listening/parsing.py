@@ -24,15 +24,18 @@ from music_lakehouse.lakehouse.inventory import remove_directories
 from music_lakehouse.lakehouse.kafka_positions import MESSAGE
 from music_lakehouse.lakehouse.lake import MOST_ROWS_AT_ONCE, Lake, Rows, conformed
 from music_lakehouse.lakehouse.positions import Stretch, forget_positions
-from music_lakehouse.lakehouse.query import MOST_ROWS_MADE_HERE, evaluated, fetched, has_rows, query
+from music_lakehouse.lakehouse.query import evaluated, fetched, has_rows, query
+from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.stream_figures import MicroBatch
 from music_lakehouse.lakehouse.streaming import drain, without_damage
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 
 KAFKA_TIME = "kafka_timestamp"
-# A Spark Connect server that has just started parses some 3,000 a second beside other work.
+# On a Spark Connect server a run that is killed has done the pieces before.
 MOST_MESSAGES_A_PIECE = 100_000
+MOST_MESSAGES_PARSED_HERE = 1_000_000
+"""Messages that one process holds as they came and parsed, both at once: less than a gigabyte."""
 
 
 class OffsetRange(NamedTuple):
@@ -213,20 +216,26 @@ def _write_batch(lake: Lake, topic: str, batch: Rows) -> dict[str, int]:
     offsets = Offsets.of(batch)
     if not offsets.ranges:
         return {}
-    if offsets.messages > MOST_ROWS_MADE_HERE:
+    if offsets.messages > MOST_MESSAGES_PARSED_HERE:
         return _write_many(lake, topic, lake.frame(batch), offsets)
-    if isinstance(batch, DataFrame):
-        looked_at = query(lake, plain_events(topic), where=offsets.predicate, raw=RAW[topic])
-    else:
-        looked_at = query(lake, plain_events(topic), raw=batch)
-    plain = conformed(looked_at.filter(looked_at[IS_VALID]), BRONZE[topic])
-    others = conformed(looked_at.filter(pc.invert(looked_at[IS_VALID])), RAW[topic])
-    del looked_at
+    plain, others = _plain_and_others(lake, topic, batch, offsets)
     if others.num_rows <= MOST_ROWS_AT_ONCE:
         return _write_few(lake, topic, plain, others, offsets)
     _append_new(lake, BRONZE[topic], plain, offsets)
     counts = _write_many(lake, topic, lake.frame(_without_those_in(lake, BRONZE[topic], batch, offsets)), offsets)
     return {**counts, "rows": counts["rows"] + plain.num_rows}
+
+
+def _plain_and_others(lake: Lake, topic: str, batch: Rows, offsets: Offsets) -> tuple[pa.Table, pa.Table]:
+    """The bronze rows of the batch's valid plain messages, and the raw rows of the others; of a frame's messages those
+    that raw has now."""
+    raw = RAW[topic]
+    if isinstance(batch, DataFrame):
+        lying_in = [Range("kafka_offset", r.first, r.last) for r in offsets.ranges]
+        batch = delta.dataset_within(lake.present(raw), lake.path(raw), lying_in).to_table(columns=raw.column_names)
+    looked_at = query(lake, plain_events(topic), where=offsets.predicate, raw=batch)
+    is_valid = looked_at[IS_VALID]
+    return conformed(looked_at.filter(is_valid), BRONZE[topic]), conformed(looked_at.filter(pc.invert(is_valid)), raw)
 
 
 def _write_few(lake: Lake, topic: str, plain: pa.Table, others: pa.Table, offsets: Offsets) -> dict[str, int]:

@@ -30,7 +30,7 @@ def how_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     if request.param == "many":
         monkeypatch.setattr(parsing, "MOST_ROWS_AT_ONCE", 0)
     if request.param == "more than fit here":
-        monkeypatch.setattr(parsing, "MOST_ROWS_MADE_HERE", 0)
+        monkeypatch.setattr(parsing, "MOST_MESSAGES_PARSED_HERE", 0)
 
 
 def arrive(lake: Lake, values: Sequence[bytes | None], first_offset: int = 0, topic_id: str = "id") -> None:
