@@ -24,7 +24,7 @@ SENT = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)
 GOOD, REFUSED, RESCUED = sent(success=True), b"{", sent(success=False, more=1)
 
 
-@pytest.fixture(autouse=True, params=["few", "many", "more than fit here"])
+@pytest.fixture(autouse=True, params=["few", "many", pytest.param("more than fit here", marks=pytest.mark.slow)])
 def how_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few messages are written in another way than many: each test is of all."""
     if request.param == "many":
