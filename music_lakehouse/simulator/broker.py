@@ -275,15 +275,8 @@ class EmbeddedBroker:
     def _java(self, *arguments: str) -> list[str]:
         broker_jars()
         class_path = str(JARS / "broker" / "*")
-        return [
-            str(find_java().path),
-            "-XX:+UseSerialGC",
-            *java_options("broker"),
-            *LOGGING,
-            "-cp",
-            class_path,
-            *arguments,
-        ]
+        options = ["-XX:+UseSerialGC", *java_options("broker"), *LOGGING]
+        return [str(find_java().path), *options, "-cp", class_path, *arguments]
 
     def _await_answer(self, process: Process) -> None:
         deadline = time.monotonic() + START_SECONDS

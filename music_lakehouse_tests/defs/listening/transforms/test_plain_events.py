@@ -14,18 +14,11 @@ from music_lakehouse.lakehouse.lake import LakePaths, conformed
 from music_lakehouse.lakehouse.query import query
 from music_lakehouse.simulator.config import SimulatorConfig
 from music_lakehouse.simulator.simulation import simulate
-from music_lakehouse_tests.defs.listening.transforms.test_events import CASES, SENT, SENT_MS, sent
+from music_lakehouse_tests.defs.listening.transforms.test_events import CASES, SENT, SENT_MS, sent, text_of
 from music_lakehouse_tests.oracle.bronze import decide
 from music_lakehouse_tests.oracle.values import key
 
 LISTEN = "listen_events"
-
-
-def text_of(value: bytes | None) -> str | None:
-    try:
-        return None if value is None else value.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def looked_at(topic: str, values: Sequence[str | None], at: datetime = SENT) -> list[dict[str, Any]]:
@@ -136,8 +129,8 @@ def test_of_a_dirty_simulation_each_message_is_left_or_is_what_the_oracle_says(s
 # fmt: off
 PIECES = (
     '"', "'", "{", "}", "[", "]", ",", ":", " ", "\n", "\x00", "\x0b", "\\", "\\u0041", "\\u0000", "\\ud83c", "\ufeff",
-    "é", "1", "0",
-    "-", ".", "e5", "1.0", "-0", "-0.0", "99999999999999999999", "null", "true", "NaN", "-Infinity", "/**/",
+    "é", "1", "0", "-", ".", "e5", "1.0", "-0", "-0.0", "99999999999999999999", "null", "true", "NaN",
+    "-Infinity", "/**/",
     ',"lat":-0', ',"lon":1E2', ',"tag":1', ',"song":"[x]"', ',"song":"true"', ',"userId":""', ',"level":"PAID "',
 )
 # fmt: on
