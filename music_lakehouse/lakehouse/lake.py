@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass, field
 from threading import RLock
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,6 +59,7 @@ LARGE_CHANGE: dict[str, str | None] = {
 _FILE_BYTES = 8_000_000
 
 CHANGE_TYPE = "_change_type"
+T = TypeVar("T")
 Rows: TypeAlias = DataFrame | pa.Table
 """Rows of Spark's, or rows that are here."""
 
@@ -122,7 +123,7 @@ class Lake(LakePaths):
     _replaced: set[Table] = field(default_factory=set, init=False, repr=False)
     _opened: dict[Table, DeltaTable] = field(default_factory=dict, init=False, repr=False)
     _shared: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
-    _found: dict[str, Rows] = field(default_factory=dict, init=False, repr=False)
+    _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     _remembered: dict[str, pa.Table] = field(default_factory=dict, init=False, repr=False)
     _handed: dict[str, DataFrame] = field(default_factory=dict, init=False, repr=False)
     _finding: defaultdict[str, RLock] = field(default_factory=lambda: defaultdict(RLock), init=False, repr=False)
@@ -227,14 +228,14 @@ class Lake(LakePaths):
                 self._shared[name] = build().persist(StorageLevel.MEMORY_AND_DISK)
             return self._shared[name]
 
-    def once(self, name: str, find: Callable[[], Rows]) -> Rows:
+    def once(self, name: str, find: Callable[[], T]) -> T:
         """The rows of that name, found at their first use: for what several steps of a run take. Of rows that are here,
         no more are kept than memory has room for; others are found again."""
         with self._locking:
             finding = self._finding[name]
         with finding:
             with self._locking:
-                found = self._found.pop(name, None)
+                found: T | None = self._found.pop(name, None)
             if found is None:
                 found = find()
             with self._locking:
@@ -355,10 +356,17 @@ class Lake(LakePaths):
         if rows.num_rows:
             self._write(delta.uncommented(rows), table, mode="append", evolve=evolve)
 
-    def _write(self, rows: pa.Table, table: Table, *, evolve: bool = False, **options: Any) -> None:
+    def write_batches(self, rows: pa.RecordBatchReader, table: Table, *, mode: Literal["append", "overwrite"]) -> None:
+        """Append rows that come some at a time, of the declared columns and types, in one commit; or make them the
+        table's only ones."""
+        self._write(rows, table, mode=mode)
+
+    def _write(
+        self, rows: pa.Table | pa.RecordBatchReader, table: Table, *, evolve: bool = False, **options: Any
+    ) -> None:
         found = self.present(table)
         # A column that was added to the table is null in them.
-        lacking = {field.name for field in found.schema().fields} - set(rows.column_names)
+        lacking = {field.name for field in found.schema().fields} - set(rows.schema.names)
         schema_mode: Any = "merge" if evolve or lacking else None
         write_deltalake(found, rows, schema_mode=schema_mode, target_file_size=_FILE_BYTES, **options)
 

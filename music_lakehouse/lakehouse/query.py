@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias, overload
 
@@ -15,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.days import Days
-from music_lakehouse.lakehouse.lake import MOST_REMEMBERED, MOST_ROWS_AT_ONCE, Lake, LakePaths, Rows
+from music_lakehouse.lakehouse.lake import MOST_REMEMBERED, MOST_ROWS_AT_ONCE, Lake, LakePaths, Rows, conformed
 from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Table
@@ -25,7 +26,23 @@ MOST_ROWS_READ_AT_ONCE = 10_000_000
 """Rows of which one process reads a few columns without trouble."""
 MOST_ROWS_MADE_HERE = 2_000_000
 """Rows of many columns that one process holds without trouble."""
+MOST_ROWS_OF_A_BATCH = 100_000
+"""Rows of a view that are here at a time."""
 _SUM_IN_ORDER = "sum_in_order"
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Rows that a query gives, which nobody has computed yet: DuckDB or Spark does where they are read, anew each time.
+    So a result that is as long as the tables is written without being held.
+
+    The query is as `evaluated` takes it: over rows that are here, tables and other views, of which those count that
+    fulfil `where`.
+    """
+
+    sql: str
+    where: str
+    rows: Mapping[str, pa.Table | Table | View]
 
 
 @contextmanager
@@ -64,7 +81,7 @@ def query(
     *,
     where: str = "true",
     parameters: Mapping[str, Any] | None = None,
-    **tables: Table | pa.Table,
+    **tables: Table | pa.Table | View,
 ) -> pa.Table:
     """What the query gives over the rows of the tables that fulfil `where`. Times are in UTC.
 
@@ -73,38 +90,71 @@ def query(
     understood.
     """
     with connected() as connection:
-        for name, table in tables.items():
-            if isinstance(table, pa.Table):
-                connection.register(name, table)
-            else:
-                _name(connection, name, lake, table)
-        rows = {name: f"(SELECT * FROM {name} WHERE {where})" for name in tables}
-        return connection.sql(sql.format_map(rows), params=parameters or {}).to_arrow_table()
+        found = _named(connection, lake, tables, where)
+        return connection.sql(sql.format_map(found), params=parameters or {}).to_arrow_table()
 
 
-def evaluated(lake: Lake, sql: str, *, where: str = "true", long: bool = False, **rows: Rows | Table) -> Rows:
+@contextmanager
+def batches(lake: LakePaths, view: View, table: Table) -> Iterator[pa.RecordBatchReader]:
+    """The view's rows, some at a time, in the order, the columns and the types that the table declares."""
+    with connected() as connection:
+        found = connection.sql(view.sql.format_map(_named(connection, lake, view.rows, view.where)))
+        read = found.to_arrow_reader(MOST_ROWS_OF_A_BATCH)
+        conform = (conformed(pa.Table.from_batches([batch]), table).to_batches() for batch in read)
+        schema = conformed(read.schema.empty_table(), table).schema
+        yield pa.RecordBatchReader.from_batches(schema, (batch for some in conform for batch in some))
+
+
+def declared(view: View, table: Table) -> View:
+    """The view's rows in the columns and types that the table declares."""
+    columns = ", ".join(f'CAST("{name}" AS {type_}) AS "{name}"' for name, type_ in _types(table).items())
+    return View(f"SELECT {columns} FROM {{rows}}", "true", {"rows": view})
+
+
+def evaluated(lake: Lake, sql: str, *, where: str = "true", **rows: Rows | View | Table) -> Rows:
     """As `query`; the query is one that DuckDB and Spark both understand. Where one of the rows is a frame, or the
     tables are longer than one process can take, Spark evaluates it, and the result is a frame. A table that is being
-    replaced has no rows. `long` says that the result may be as long as the tables, and as wide.
+    replaced has no rows.
 
     Of some million rows a few columns are read and grouped here in a second, for which Spark takes several; and of a
     few thousand Spark takes longest to plan what it does.
     """
-    tables = [table for table in rows.values() if isinstance(table, Table)]
-    frames = any(isinstance(each, DataFrame) for each in rows.values())
-    most = MOST_ROWS_MADE_HERE if long else MOST_ROWS_READ_AT_ONCE
-    if not frames and sum(map(lake.rows, tables)) <= most:
-        here: dict[str, Any] = {
-            name: each.arrow_schema.empty_table() if isinstance(each, Table) and lake.is_replaced(each) else each
-            for name, each in rows.items()
-        }
+    here = _readable_here(lake, rows)
+    if here is not None:
         return query(lake, sql, where=where, **here)
     # Spark lets go what is kept of a frame that it was told by name: with a condition it is another.
-    read: dict[str, Any] = {
-        name: (lake.read(each) if isinstance(each, Table) else lake.frame(each)).where(where)
+    return in_spark(lake.spark, sql, **{name: framed(lake, each).where(where) for name, each in rows.items()})
+
+
+def evaluated_long(lake: Lake, sql: str, **rows: Any) -> Rows | View:
+    """The same of a query whose result may be as long as the tables, and as wide: where that may be longer than one
+    process can hold, it is a view."""
+    here = _readable_here(lake, rows)
+    if here is not None and _length(lake, rows) > MOST_ROWS_MADE_HERE:
+        return View(sql, "true", here)
+    return evaluated(lake, sql, **rows)
+
+
+def _readable_here(lake: Lake, rows: Mapping[str, Rows | View | Table]) -> dict[str, Any] | None:
+    """The rows as DuckDB takes them; None where it can't, or where it would read more than one process should."""
+    if any(isinstance(each, DataFrame) for each in rows.values()) or _length(lake, rows) > MOST_ROWS_READ_AT_ONCE:
+        return None
+    return {
+        name: each.arrow_schema.empty_table() if isinstance(each, Table) and lake.is_replaced(each) else each
         for name, each in rows.items()
     }
-    return in_spark(lake.spark, sql, **read)
+
+
+def _length(lake: Lake, rows: Mapping[str, Rows | View | Table]) -> int:
+    return sum(lake.rows(each) for each in rows.values() if isinstance(each, Table))
+
+
+def framed(lake: Lake, rows: Rows | View | Table) -> DataFrame:
+    """The rows, wherever they are, as a frame."""
+    if isinstance(rows, View):
+        frames = {name: framed(lake, each).where(rows.where) for name, each in rows.rows.items()}
+        return in_spark(lake.spark, rows.sql, **frames)
+    return lake.read(rows) if isinstance(rows, Table) else lake.frame(rows)
 
 
 def in_spark(spark: SparkSession, sql: str, **frames: Any) -> DataFrame:
@@ -226,6 +276,25 @@ def keys_within(lake: LakePaths, table: Table, stretches: pa.Table, *, of: str, 
     return query(lake, sql, rows=table, stretches=stretches)
 
 
+def _named(
+    connection: duckdb.DuckDBPyConnection,
+    lake: LakePaths,
+    rows: Mapping[str, pa.Table | Table | View],
+    where: str,
+    of: str = "",
+) -> dict[str, str]:
+    """Makes the rows known, under names that begin with `of`; returns for each name what gives those that count."""
+    for name, each in rows.items():
+        if isinstance(each, View):
+            found = _named(connection, lake, each.rows, each.where, f"{of}{name}_")
+            connection.execute(f"CREATE TEMP VIEW {of}{name} AS {each.sql.format_map(found)}")
+        elif isinstance(each, Table):
+            _name(connection, f"{of}{name}", lake, each)
+        else:
+            connection.register(f"{of}{name}", each)
+    return {name: f"(SELECT * FROM {of}{name} WHERE {where})" for name in rows}
+
+
 def _name(connection: duckdb.DuckDBPyConnection, name: str, lake: LakePaths, table: Table) -> None:
     """Makes the table's rows known under the name. DuckDB reads files itself where it can, in a third of the time that
     they take through Arrow: not where columns were added to the table, which only some files have."""
@@ -240,10 +309,16 @@ def _name(connection: duckdb.DuckDBPyConnection, name: str, lake: LakePaths, tab
     if not files:
         connection.register(name, none)
         return
-    declared = connection.from_arrow(none)
-    types = dict(zip(declared.columns, map(str, declared.types), strict=True))
+    types = _types(table)
     columns = ", ".join(f'CAST("{column}" AS {type_}) AS "{column}"' for column, type_ in types.items())
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     partitions = ", ".join(f"'{column}': {types[column]}" for column in partitioned_by)
     hive = f", hive_partitioning = true, hive_types = {{{partitions}}}" if partitions else ""
     connection.execute(f"CREATE TEMP VIEW {name} AS SELECT {columns} FROM read_parquet([{listed}]{hive})")
+
+
+def _types(table: Table) -> dict[str, str]:
+    """DuckDB's types of the columns that the table declares."""
+    with connected() as connection:
+        rows = connection.from_arrow(table.arrow_schema.empty_table())
+        return dict(zip(rows.columns, map(str, rows.types), strict=True))

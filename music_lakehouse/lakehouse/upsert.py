@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import uuid4
 
 import pyarrow as pa
@@ -26,7 +26,7 @@ from music_lakehouse.lakehouse.lake import (
     framed,
 )
 from music_lakehouse.lakehouse.moments import Moments
-from music_lakehouse.lakehouse.query import connected, query
+from music_lakehouse.lakehouse.query import View, batches, connected, declared, query
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Table
 
@@ -105,7 +105,7 @@ def _difference(table: Table, *, delete: bool, quote: str) -> str:
 def make_equal(
     lake: Lake,
     table: Table,
-    desired: Rows,
+    desired: Rows | View,
     *,
     current: Rows | None = None,
     within: Days | Moments | Range | None = None,
@@ -120,6 +120,11 @@ def make_equal(
     `desired` is all that it holds then.
     """
     lake.create(table)
+    whole = current is None and within is None and delete
+    if isinstance(desired, View):
+        if whole:
+            return _make_equal_to_view(lake, table, desired)
+        desired = query(lake, "SELECT * FROM {desired}", desired=desired)
     if lake.is_replaced(table):
         before = lake.present(table).count()
         lake.replace(desired, table)
@@ -131,7 +136,6 @@ def make_equal(
     if empty and not lake.small:
         lake.append(desired, table)
         return Written(inserted=lake.rows(table))
-    whole = current is None and within is None and delete
     held_here = lake.rows(table) <= MOST_ROWS_AT_ONCE if current is None else not isinstance(current, DataFrame)
     if lake.small and held_here:
         desired = _here_if_few(desired)
@@ -161,6 +165,31 @@ def make_equal(
         return written
     finally:
         changed.unpersist()
+
+
+def _make_equal_to_view(lake: Lake, table: Table, desired: View) -> Written:
+    """The same of a whole table and rows that may be too many to be held here."""
+    if lake.is_replaced(table):
+        before = lake.present(table).count()
+        _write_view(lake, desired, table, mode="overwrite")
+        return Written(inserted=lake.present(table).count(), deleted=before)
+    if lake.rows(table) == 0:
+        _write_view(lake, desired, table, mode="append")
+        return Written(inserted=lake.rows(table))
+    rows = {"desired": declared(desired, table), "current": table}
+    changed = View(_difference(table, delete=True, quote='"'), "true", rows)
+    few = query(lake, f"SELECT * FROM {{changed}} LIMIT {MOST_ROWS_COMMITTED_HERE + 1}", changed=changed)
+    if few.num_rows <= MOST_ROWS_COMMITTED_HERE:
+        return _commit(lake, table, few, None)
+    # Nearly all rows are others: the table is written anew rather than searched for them.
+    counted = query(lake, f"SELECT {OPERATION}, count(*) AS n FROM {{changed}} GROUP BY {OPERATION}", changed=changed)
+    _write_view(lake, desired, table, mode="overwrite")
+    return _written(Counter({each[OPERATION]: each["n"] for each in counted.to_pylist()}))
+
+
+def _write_view(lake: Lake, rows: View, table: Table, *, mode: Literal["append", "overwrite"]) -> None:
+    with batches(lake, rows, table) as each:
+        lake.write_batches(each, table, mode=mode)
 
 
 def _here_if_few(rows: Rows) -> Rows:

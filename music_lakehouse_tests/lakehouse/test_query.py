@@ -15,7 +15,19 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse import query as query_module
 from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
-from music_lakehouse.lakehouse.query import evaluated, fetched, has_rows, keyed, keys_within, looked_up, query
+from music_lakehouse.lakehouse.query import (
+    View,
+    batches,
+    evaluated,
+    evaluated_long,
+    fetched,
+    framed,
+    has_rows,
+    keyed,
+    keys_within,
+    looked_up,
+    query,
+)
 from music_lakehouse.lakehouse.ranges import Range
 from music_lakehouse.lakehouse.tables import Column, Table
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, items
@@ -83,6 +95,56 @@ def test_rows_that_are_here_meet_frames_in_spark(lake: Lake) -> None:
     assert not has_rows(names.slice(0, 0))
     with lake.replacing(ITEMS):
         assert not has_rows(evaluated(lake, sql, items=ITEMS, names=names)), "what is written anew counts as empty"
+
+
+@pytest.mark.spark
+def test_a_long_result_is_computed_where_it_is_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.create(ITEMS)
+    lake.append(items(lake.spark, (1, "a", MONDAY, 1.0), (2, "b", MONDAY, 1.0), (3, "b", TUESDAY, 2.0)), ITEMS)
+    names = pa.table({"place": ["a", "b"], "name": ["Ann", "Bob"]})
+
+    def named() -> object:
+        sql = "SELECT i.id, i.place, n.name FROM {items} AS i JOIN {names} AS n ON i.place = n.place"
+        return evaluated_long(lake, sql, items=ITEMS, names=names)
+
+    short = named()
+    monkeypatch.setattr(query_module, "MOST_ROWS_MADE_HERE", 2)
+    view = named()
+    monkeypatch.setattr(query_module, "MOST_ROWS_READ_AT_ONCE", 2)
+    frame = named()
+    assert isinstance(short, pa.Table)
+    assert isinstance(view, View)
+    assert isinstance(frame, DataFrame)
+
+    expected = [{"name": "Ann", "n": 1}, {"name": "Bob", "n": 2}]
+    sql = "SELECT name, count(*) AS n FROM {items} GROUP BY name ORDER BY name"
+    for rows in (short, view, frame, framed(lake, view)):
+        assert fetched(evaluated(lake, sql, items=rows)).to_pylist() == expected, "of it others are made alike"
+    some = evaluated(lake, sql, where="id > 1", items=view)
+    assert fetched(some).to_pylist() == [{"name": "Bob", "n": 2}]
+
+    of_view = View("SELECT * FROM {items} WHERE name = 'Bob'", "id > 2", {"items": view})
+    lake.append(items(lake.spark, (4, "b", TUESDAY, 2.0)), ITEMS)
+    assert sorted(query(lake, "SELECT id FROM {bobs}", bobs=of_view)["id"].to_pylist()) == [3, 4], "as tables are then"
+    assert sorted(row["id"] for row in framed(lake, of_view).collect()) == [3, 4]
+    with lake.replacing(ITEMS):
+        assert fetched(evaluated(lake, "SELECT * FROM {items}", items=named())).num_rows == 0
+
+
+def test_a_view_is_read_some_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_module, "MOST_ROWS_OF_A_BATCH", 2048)
+    lake = LakePaths(str(tmp_path))
+    numbers = View("SELECT id, 'x' AS place FROM {ids}", "true", {"ids": pa.table({"id": range(5000)})})
+    numbers = View("SELECT id, place, DATE '2024-01-01' AS day FROM {numbers}", "true", {"numbers": numbers})
+
+    with batches(lake, numbers, ITEMS) as reader:
+        assert reader.schema.names == list(ITEMS.column_names)
+        read = list(reader)
+
+    assert max(batch.num_rows for batch in read) <= 2048
+    rows = pa.Table.from_batches(read)
+    assert rows["id"].to_pylist() == list(range(5000))
+    assert rows["price"].null_count == 5000, "a column that it lacks is null"
 
 
 @pytest.mark.spark

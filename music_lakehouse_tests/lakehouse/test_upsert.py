@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from music_lakehouse.lakehouse import delta, upsert
 from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.query import fetched
+from music_lakehouse.lakehouse.query import View, fetched
 from music_lakehouse.lakehouse.upsert import OPERATION, Written, difference, make_equal, make_equal_in_order
 from music_lakehouse_tests.lakehouse.items import ITEMS, MONDAY, TUESDAY, Item, content, items, seen_by_readers, version
 
@@ -70,6 +70,31 @@ def test_a_column_that_desired_rows_lack_is_null(lake: Lake) -> None:
         new = desired.withColumn("id", F.lit(number))
         make_equal(lake, ITEMS, fetched(new) if number == 3 else new)
     assert content(lake) == {(1, "a", MONDAY, 1.0), (2, "a", MONDAY, None), (3, "a", MONDAY, None)}
+
+
+def test_a_view_is_written_like_rows_and_only_where_it_differs(lake: Lake) -> None:
+    def view(*rows: Item) -> View:
+        return View("SELECT * FROM {rows}", "true", {"rows": fetched(items(lake.spark, *rows))})
+
+    first: Item = (1, "a", MONDAY, 1.0)
+    second: Item = (2, "b", MONDAY, 2.0)
+    third: Item = (3, None, TUESDAY, None)
+    assert make_equal(lake, ITEMS, view(first, second), delete=True) == Written(inserted=2)
+    before = version(lake)
+    assert make_equal(lake, ITEMS, view(second, first), delete=True) == Written()
+    assert version(lake) == before, "nothing is written where nothing differs"
+
+    changed: Item = (2, "b", MONDAY, None)
+    assert make_equal(lake, ITEMS, view(changed, third), delete=True) == Written(inserted=1, updated=1, deleted=1)
+    assert content(lake) == {changed, third}
+    assert version(lake) == before + 1
+
+    assert make_equal(lake, ITEMS, view(first, second)) == Written(inserted=1, updated=1), "others are left alone"
+    assert content(lake) == {first, second, third}
+    with lake.replacing(ITEMS):
+        assert make_equal(lake, ITEMS, view(second), delete=True) == Written(inserted=1, deleted=3)
+    assert content(lake) == {second}
+    assert seen_by_readers(lake, before) == [2, 2, 3, 1]
 
 
 def test_a_table_that_has_a_column_more_is_written_all_the_same(lake: Lake) -> None:

@@ -49,7 +49,7 @@ from music_lakehouse.resources.kafka import KafkaResource
 from music_lakehouse.resources.lakehouse import LakehouseResource
 from music_lakehouse.settings import TOPICS
 
-MOST_RAW_BYTES_A_BATCH = "128m"
+MOST_RAW_BYTES_A_BATCH = "64m"
 # Without compiled code Spark parses some 2,000 a second. A server compiles once for all that comes later, and has more
 # than these parsed sooner with it, even the first time.
 MOST_MESSAGES_WITHOUT_CODE = 10_000

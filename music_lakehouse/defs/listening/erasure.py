@@ -37,7 +37,7 @@ from music_lakehouse.lakehouse.vacuum import forget_history
 
 TABLES = (*RAW.values(), *BRONZE.values(), QUARANTINE, *SILVER, *GOLD)
 """The tables that hold persons or what was made of them, in the order in which data flows."""
-MOST_RAW_BYTES_A_BATCH = "128m"
+MOST_RAW_BYTES_A_BATCH = "64m"
 _NAMES = ("firstName", "lastName", "registration")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # The year 10000, in milliseconds: beyond it bronze has no time.

@@ -70,18 +70,25 @@ def test_a_history_in_any_order_and_any_batches_gives_what_the_oracle_says(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("most_made_here", [2_000_000, 0])
+@pytest.mark.parametrize(("made_here", "read_here"), [(2_000_000, 10_000_000), (0, 10_000_000), (0, 0)])
 def test_what_many_rows_take_another_way_for_is_the_same(
-    lake: Lake, reference_root: Path, monkeypatch: pytest.MonkeyPatch, most_made_here: int
+    lake: Lake, reference_root: Path, monkeypatch: pytest.MonkeyPatch, made_here: int, read_here: int
 ) -> None:
-    """What is new is a frame of Spark's, as is what is found of it; and no long result fits in this process."""
+    """What is new is a frame of Spark's, as is what is found of it; no long result is held by this process, nor made.
+    The third batch is taken with all that was there before, into tables that are there."""
     monkeypatch.setattr("music_lakehouse.lakehouse.lake.MOST_ROWS_OF_A_SMALL_CHANGE", -1)
     monkeypatch.setattr("music_lakehouse.lakehouse.changes.MOST_ROWS_FETCHED", -1)
-    monkeypatch.setattr("music_lakehouse.lakehouse.query.MOST_ROWS_MADE_HERE", most_made_here)
+    monkeypatch.setattr("music_lakehouse.lakehouse.query.MOST_ROWS_MADE_HERE", made_here)
+    monkeypatch.setattr("music_lakehouse.lakehouse.query.MOST_ROWS_READ_AT_ONCE", read_here)
     messages = dirty_history(21, 100)
-    for batch in batches_of(messages, 2, Random(21)):
+    first, second, third = batches_of(messages, 3, Random(21))
+    for batch in (first, second):
         deliver(lake, batch)
         run_steps(lake, reference_root)
+    for table in KEPT:
+        forget_positions(lake, table)
+    deliver(lake, third)
+    run_steps(lake, reference_root)
     assert_lake_equals_oracle(lake.root, messages, reference_root, ["bronze.quarantine", *KEPT])
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, WIDE_STREAMS
 from music_lakehouse.defs.listening.silver_tables import DIM_ARTISTS, DIM_DATETIME, DIM_LOCATION, DIM_SONGS, DIM_USERS
-from music_lakehouse.defs.listening.steps.sources import LISTENS, new_listens, of_listens
+from music_lakehouse.defs.listening.steps.sources import LISTENS, new_listens, of_all_listens, of_listens
 from music_lakehouse.defs.listening.transforms import streams
 from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import CHANGE_TYPE, Lake, Rows
-from music_lakehouse.lakehouse.query import distinct, evaluated, has_rows, keyed
+from music_lakehouse.lakehouse.query import distinct, evaluated, evaluated_long, has_rows, keyed
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
@@ -24,7 +24,7 @@ _STREAM_COLUMNS = ", ".join(name for name in FACT_STREAMS.column_names if name !
 def _update_fact_streams(lake: Lake, changes: Changes) -> Written:
     if changes.full:
         every_stream = streams.FACT_STREAMS.replace("{streams}", f"({streams.STREAMS})")
-        desired = of_listens(lake, LISTENS, every_stream, long=True, users=DIM_USERS)
+        desired = of_all_listens(lake, every_stream, users=DIM_USERS)
         return make_equal(lake, FACT_STREAMS, desired, delete=True)
     delivered, told, delivered_days = _delivered_streams(lake, changes)
     rekeyed, rekeyed_days = _rekeyed_facts(lake, changes)
@@ -97,7 +97,7 @@ _DIMENSIONS: dict[str, Any] = {
 
 def _update_wide_streams(lake: Lake, changes: Changes) -> Written:
     if changes.full:
-        everything = evaluated(lake, streams.WIDE_STREAMS, long=True, facts=FACT_STREAMS, **_DIMENSIONS)
+        everything = evaluated_long(lake, streams.WIDE_STREAMS, facts=FACT_STREAMS, **_DIMENSIONS)
         return make_equal(lake, WIDE_STREAMS, everything, delete=True)
     new_facts, touched = changes.get(FACT_STREAMS), _facts_with_changed_dimensions(lake, changes)
     # What was added is what the facts are: they need not be read again.

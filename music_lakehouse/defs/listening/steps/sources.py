@@ -17,7 +17,16 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.lake import Lake, Rows
 from music_lakehouse.lakehouse.moments import Moments
-from music_lakehouse.lakehouse.query import distinct, evaluated, fetched, keyed, looked_up
+from music_lakehouse.lakehouse.query import (
+    View,
+    distinct,
+    evaluated,
+    evaluated_long,
+    fetched,
+    framed,
+    keyed,
+    looked_up,
+)
 from music_lakehouse.lakehouse.tables import Table
 
 LISTENS, PAGE_VIEWS = BRONZE["listen_events"], BRONZE["page_view_events"]
@@ -25,13 +34,26 @@ STATUS_CHANGES = BRONZE["status_change_events"]
 ALL_BRONZE = tuple(BRONZE.values())
 
 
-def of_listens(lake: Lake, listens: Rows | Table, sql: str, *, long: bool = False, **more: Any) -> Rows:
+def of_listens(lake: Lake, listens: Rows | Table, sql: str, **more: Any) -> Rows:
     """What the query gives of cleaned listens, `{told}`, and of others: of these rows of bronze's table, or of all of
-    them. `long` is as in `evaluated`."""
+    them."""
+    return evaluated(lake, _cleaned(sql), **_cleaning(lake, listens), **more)
+
+
+def of_all_listens(lake: Lake, sql: str, **more: Any) -> Rows | View:
+    """The same of all of bronze's listens, where what it gives may be as long as they are."""
+    return evaluated_long(lake, _cleaned(sql), **_cleaning(lake, LISTENS), **more)
+
+
+def _cleaned(sql: str) -> str:
+    return sql.replace("{told}", f"({CLEANED_LISTENS})")
+
+
+def _cleaning(lake: Lake, listens: Rows | Table) -> dict[str, Any]:
+    """What CLEANED_LISTENS asks for."""
     texts = _looked_up(lake, "texts", TEXTS, cleaned_texts, listens=listens)
     numbers = _looked_up(lake, "numbers", NUMBERS, shown_numbers, listens=listens)
-    cleaned = sql.replace("{told}", f"({CLEANED_LISTENS})")
-    return evaluated(lake, cleaned, long=long, listens=listens, texts=texts, numbers=numbers, **more)
+    return {"listens": listens, "texts": texts, "numbers": numbers}
 
 
 def new_listens(changes: Changes) -> Rows:
@@ -61,7 +83,7 @@ class TouchedUsers:
     """
 
     users: Rows
-    evidence: Rows
+    evidence: Rows | View
     whole: bool
     ids: Rows | None
 
@@ -69,7 +91,8 @@ class TouchedUsers:
         """The table's rows of the users."""
         if self.ids is not None:
             return keyed(lake, table, self.ids)
-        return evaluated(lake, f"SELECT {', '.join(table.column_names)} FROM {{held}}", long=True, held=table)
+        held = evaluated_long(lake, f"SELECT {', '.join(table.column_names)} FROM {{held}}", held=table)
+        return framed(lake, held) if isinstance(held, View) else held
 
     def standing(self, known: Rows) -> Rows:
         """Of what is known of them that which new evidence adds to."""
@@ -115,13 +138,13 @@ def _touched(lake: Lake, events: Mapping[Table, Rows | Table]) -> Rows:
     return evaluated(lake, users.TOUCHED_USERS.format(evidence=f"({' UNION ALL '.join(shown)})"), **named)
 
 
-def _evidence(lake: Lake, events: Mapping[Table, Rows | Table]) -> Rows:
+def _evidence(lake: Lake, events: Mapping[Table, Rows | Table]) -> Rows | View:
     """What bronze's events show of their users."""
     named = _named(events)
     names = f"SELECT DISTINCT text FROM ({' UNION ALL '.join(users.names(f'{{{name}}}') for name in named)}) AS names"
     texts = _looked_up(lake, "texts", f"{names} WHERE text IS NOT NULL", cleaned_texts, **named)
     shown = (users.evidence(f"{{{name}}}", status_changes=name == STATUS_CHANGES.name) for name in named)
-    return evaluated(lake, " UNION ALL ".join(shown), long=True, texts=texts, **named)
+    return evaluated_long(lake, " UNION ALL ".join(shown), texts=texts, **named)
 
 
 def _named(events: Mapping[Table, Rows | Table]) -> dict[str, Any]:
@@ -129,7 +152,7 @@ def _named(events: Mapping[Table, Rows | Table]) -> dict[str, Any]:
     return {table.name: rows for table, rows in events.items()} or {LISTENS.name: LISTENS.arrow_schema.empty_table()}
 
 
-def _recent_evidence(lake: Lake, touched: Rows) -> Rows:
+def _recent_evidence(lake: Lake, touched: Rows) -> Rows | View:
     """All evidence of the touched users since the earliest of the new; here, if its events are few."""
     first = evaluated(lake, "SELECT min(since) AS since FROM {touched}", touched=touched)
     [earliest] = fetched(first)["since"].to_pylist()

@@ -15,7 +15,7 @@ from music_lakehouse.defs.listening.transforms import users
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import Lake
-from music_lakehouse.lakehouse.query import evaluated, kept, keyed
+from music_lakehouse.lakehouse.query import evaluated, evaluated_long, kept, keyed
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 
@@ -50,7 +50,7 @@ def _update_user_profiles(lake: Lake, changes: Changes) -> Written:
 def _update_user_sessions(lake: Lake, changes: Changes) -> Written:
     if changes.full:
         # In order of time, so that later changes find the sessions that they touch in few files.
-        sessions = evaluated(lake, users.USER_SESSIONS, long=True, page_views=PAGE_VIEWS, listens=LISTENS)
+        sessions = evaluated_long(lake, users.USER_SESSIONS, page_views=PAGE_VIEWS, listens=LISTENS)
         return make_equal(lake, USER_SESSIONS, sessions, delete=True)
     new = {table: changes.get(table) for table in (PAGE_VIEWS, LISTENS)}
     page_views, listens = (

@@ -6,10 +6,9 @@ STREAMABLE = "userId IS NOT NULL AND songKey IS NOT NULL"
 """Which cleaned listens can be facts: with a user, a song and an artist."""
 
 STREAMS = f"""
-    SELECT * FROM (
-        SELECT *, row_number() OVER (PARTITION BY event_id ORDER BY bronze_id) AS delivery
-        FROM {{told}} AS told WHERE {STREAMABLE}
-    ) AS deliveries WHERE delivery = 1
+    SELECT told.* FROM {{told}} AS told SEMI JOIN (
+        SELECT min(bronze_id) AS bronze_id FROM {{told}} AS delivered WHERE {STREAMABLE} GROUP BY event_id
+    ) AS first ON told.bronze_id = first.bronze_id
 """
 """Of cleaned listens those that are facts: one row an event, its first delivery of those that can be."""
 
