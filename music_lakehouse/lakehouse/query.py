@@ -123,7 +123,7 @@ def evaluated(lake: Lake, sql: str, *, where: str = "true", **rows: Rows | View 
     if here is not None:
         return query(lake, sql, where=where, **here)
     # Spark lets go what is kept of a frame that it was told by name: with a condition it is another.
-    return in_spark(lake.spark, sql, **{name: framed(lake, each).where(where) for name, each in rows.items()})
+    return in_spark(lake.spark, sql, **{name: as_frame(lake, each).where(where) for name, each in rows.items()})
 
 
 def evaluated_long(lake: Lake, sql: str, **rows: Any) -> Rows | View:
@@ -149,10 +149,10 @@ def _length(lake: Lake, rows: Mapping[str, Rows | View | Table]) -> int:
     return sum(lake.rows(each) for each in rows.values() if isinstance(each, Table))
 
 
-def framed(lake: Lake, rows: Rows | View | Table) -> DataFrame:
+def as_frame(lake: Lake, rows: Rows | View | Table) -> DataFrame:
     """The rows, wherever they are, as a frame."""
     if isinstance(rows, View):
-        frames = {name: framed(lake, each).where(rows.where) for name, each in rows.rows.items()}
+        frames = {name: as_frame(lake, each).where(rows.where) for name, each in rows.rows.items()}
         return in_spark(lake.spark, rows.sql, **frames)
     return lake.read(rows) if isinstance(rows, Table) else lake.frame(rows)
 

@@ -293,8 +293,8 @@ class Lab(Runs):
     # --- input
 
     def send(self, messages: int, seed: int, *, days: float = 14) -> None:
-        """Send simulated messages, one in twenty with a fault. The same users and times whatever the seed, so that what
-        is sent later touches what was there."""
+        """Send simulated messages, one in twenty with a fault. The same users' numbers and times whatever the seed, so
+        that what is sent later touches what was there; their names are others."""
         config = SimulatorConfig(users=40, start=START, days=days, seed=seed, dirty=0.05, extra_level_changes=0.1)
         to_kafka(islice(simulate(config), messages), self.settings)
 

@@ -32,6 +32,7 @@ FEW = (
     "MOST_ROWS_COMMITTED_HERE",
     "MOST_ROWS_READ_AT_ONCE",
     "MOST_ROWS_MADE_HERE",
+    "MOST_MESSAGES_PARSED_HERE",
 )
 """The limits up to which rows are read, compared or written without Spark, by their names in the package's modules."""
 
@@ -43,7 +44,8 @@ class Fault:
     `moment`: before the call, after it, `milliseconds` into it; `at_file`: as soon as the table has another data file,
     which Spark writes before any version names it; or `at_commit`: as soon as its next version is on disk. `victim`:
     the process group (`group`), Python alone, the JVM alone; or `nobody`: the run waits there until the file `gate`,
-    which it makes, is gone, or the test itself. With `many` the run takes all rows for many, which Spark writes.
+    which it makes, is gone, or the test itself. With `many` the run takes all rows for many, which Spark writes. With
+    `in_order` it takes the tables of a stage one by one, as they are declared, so that later ones are as they were.
     """
 
     point: str
@@ -54,6 +56,7 @@ class Fault:
     milliseconds: int = 0
     gate: str | None = None
     many: bool = False
+    in_order: bool = False
 
     def __str__(self) -> str:
         return f"{self.moment} {self.point} {self.table or ''} #{self.call}, kill {self.victim}"
@@ -194,6 +197,8 @@ def main(report: Path, job: str, tables: list[str]) -> int:
         fault = Fault(**json.loads(os.environ[FAULT_VARIABLE]))
         if fault.many:
             take_all_rows_for_many()
+        if fault.in_order:
+            shell.MOST_AT_ONCE = shell.MOST_LARGE_AT_ONCE = 1
         install(fault, Path(Settings().lake_uri))
     resources = build_resources(Settings())
     spark = resources["spark"].model_copy(update={"spark_config": QUICK_JAVA})

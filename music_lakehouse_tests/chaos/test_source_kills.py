@@ -34,7 +34,7 @@ CUSTOMERS = Kills(
         Fault("append", "at_commit", "bronze.customer_raw", victim="python"),
         Fault("record_files", "before", "bronze.orders_raw"),
         Fault("record_files", "after", "bronze.lineitem_raw", victim="jvm"),
-        Fault("append", "before", "bronze.quarantine_customers"),
+        Fault("append", "before", "bronze.quarantine_customers", in_order=True),
         Fault("append", "after", "silver.orders"),
         Fault("record_positions", "before", "silver.lineitem", victim="python"),
         Fault("append", "at_commit", "gold.dim_customer"),

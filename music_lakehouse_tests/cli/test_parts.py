@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,13 @@ from music_lakehouse.supervisor import program
 
 
 def processes_of(command: str) -> list[psutil.Process]:
-    return [p for p in psutil.Process().children(recursive=True) if command in " ".join(p.cmdline())]
+    def runs_it(process: psutil.Process) -> bool:
+        # One may end meanwhile.
+        with suppress(psutil.NoSuchProcess):
+            return command in " ".join(process.cmdline())
+        return False
+
+    return [process for process in psutil.Process().children(recursive=True) if runs_it(process)]
 
 
 @pytest.mark.slow

@@ -17,11 +17,11 @@ from music_lakehouse.lakehouse.days import Days
 from music_lakehouse.lakehouse.lake import Lake, LakePaths
 from music_lakehouse.lakehouse.query import (
     View,
+    as_frame,
     batches,
     evaluated,
     evaluated_long,
     fetched,
-    framed,
     has_rows,
     keyed,
     keys_within,
@@ -118,7 +118,7 @@ def test_a_long_result_is_computed_where_it_is_read(lake: Lake, monkeypatch: pyt
 
     expected = [{"name": "Ann", "n": 1}, {"name": "Bob", "n": 2}]
     sql = "SELECT name, count(*) AS n FROM {items} GROUP BY name ORDER BY name"
-    for rows in (short, view, frame, framed(lake, view)):
+    for rows in (short, view, frame, as_frame(lake, view)):
         assert fetched(evaluated(lake, sql, items=rows)).to_pylist() == expected, "of it others are made alike"
     some = evaluated(lake, sql, where="id > 1", items=view)
     assert fetched(some).to_pylist() == [{"name": "Bob", "n": 2}]
@@ -126,7 +126,7 @@ def test_a_long_result_is_computed_where_it_is_read(lake: Lake, monkeypatch: pyt
     of_view = View("SELECT * FROM {items} WHERE name = 'Bob'", "id > 2", {"items": view})
     lake.append(items(lake.spark, (4, "b", TUESDAY, 2.0)), ITEMS)
     assert sorted(query(lake, "SELECT id FROM {bobs}", bobs=of_view)["id"].to_pylist()) == [3, 4], "as tables are then"
-    assert sorted(row["id"] for row in framed(lake, of_view).collect()) == [3, 4]
+    assert sorted(row["id"] for row in as_frame(lake, of_view).collect()) == [3, 4]
     with lake.replacing(ITEMS):
         assert fetched(evaluated(lake, "SELECT * FROM {items}", items=named())).num_rows == 0
 

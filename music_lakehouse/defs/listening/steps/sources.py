@@ -19,11 +19,11 @@ from music_lakehouse.lakehouse.lake import Lake, Rows
 from music_lakehouse.lakehouse.moments import Moments
 from music_lakehouse.lakehouse.query import (
     View,
+    as_frame,
     distinct,
     evaluated,
     evaluated_long,
     fetched,
-    framed,
     keyed,
     looked_up,
 )
@@ -92,7 +92,7 @@ class TouchedUsers:
         if self.ids is not None:
             return keyed(lake, table, self.ids)
         held = evaluated_long(lake, f"SELECT {', '.join(table.column_names)} FROM {{held}}", held=table)
-        return framed(lake, held) if isinstance(held, View) else held
+        return as_frame(lake, held) if isinstance(held, View) else held
 
     def standing(self, known: Rows) -> Rows:
         """Of what is known of them that which new evidence adds to."""
