@@ -38,7 +38,7 @@ CUSTOMERS = Kills(
         Fault("append", "after", "silver.orders"),
         Fault("record_positions", "before", "silver.lineitem", victim="python"),
         Fault("append", "at_commit", "gold.dim_customer"),
-        Fault("append", "before", "gold.fact_sales", victim="jvm"),
+        Fault("append", "before", "gold.fact_sales", victim="python"),
         Fault("record_positions", "before", "gold.fact_sales"),
     ),
     again=(
@@ -46,8 +46,8 @@ CUSTOMERS = Kills(
         Fault("merge", "before", "silver.customer"),
         Fault("record_positions", "before", "silver.customer"),
         Fault("merge", "at_commit", "gold.dim_customer", victim="python"),
-        Fault("merge", "during", "gold.fact_sales", milliseconds=50),
-        Fault("record_positions", "before", "gold.fact_sales", victim="jvm"),
+        Fault("append", "during", "gold.fact_sales", milliseconds=50),
+        Fault("record_positions", "before", "gold.fact_sales"),
     ),
 )
 CATALOGUE = Kills(
