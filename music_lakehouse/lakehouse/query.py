@@ -107,7 +107,9 @@ def batches(lake: LakePaths, view: View, table: Table) -> Iterator[pa.RecordBatc
 
 def declared(view: View, table: Table) -> View:
     """The view's rows in the columns and types that the table declares."""
-    columns = ", ".join(f'CAST("{name}" AS {type_}) AS "{name}"' for name, type_ in _types(table).items())
+    with connected() as connection:
+        types = _types(connection, table)
+    columns = ", ".join(f'CAST("{name}" AS {type_}) AS "{name}"' for name, type_ in types.items())
     return View(f"SELECT {columns} FROM {{rows}}", "true", {"rows": view})
 
 
@@ -122,8 +124,7 @@ def evaluated(lake: Lake, sql: str, *, where: str = "true", **rows: Rows | View 
     here = _readable_here(lake, rows)
     if here is not None:
         return query(lake, sql, where=where, **here)
-    # Spark lets go what is kept of a frame that it was told by name: with a condition it is another.
-    return in_spark(lake.spark, sql, **{name: as_frame(lake, each).where(where) for name, each in rows.items()})
+    return _by_spark(lake, sql, where, rows)
 
 
 def evaluated_long(lake: Lake, sql: str, **rows: Any) -> Rows | View:
@@ -152,9 +153,13 @@ def _length(lake: Lake, rows: Mapping[str, Rows | View | Table]) -> int:
 def as_frame(lake: Lake, rows: Rows | View | Table) -> DataFrame:
     """The rows, wherever they are, as a frame."""
     if isinstance(rows, View):
-        frames = {name: as_frame(lake, each).where(rows.where) for name, each in rows.rows.items()}
-        return in_spark(lake.spark, rows.sql, **frames)
+        return _by_spark(lake, rows.sql, rows.where, rows.rows)
     return lake.read(rows) if isinstance(rows, Table) else lake.frame(rows)
+
+
+def _by_spark(lake: Lake, sql: str, where: str, rows: Mapping[str, Rows | View | Table]) -> DataFrame:
+    # Spark lets go what is kept of a frame that it was told by name: with a condition it is another.
+    return in_spark(lake.spark, sql, **{name: as_frame(lake, each).where(where) for name, each in rows.items()})
 
 
 def in_spark(spark: SparkSession, sql: str, **frames: Any) -> DataFrame:
@@ -309,7 +314,7 @@ def _name(connection: duckdb.DuckDBPyConnection, name: str, lake: LakePaths, tab
     if not files:
         connection.register(name, none)
         return
-    types = _types(table)
+    types = _types(connection, table)
     columns = ", ".join(f'CAST("{column}" AS {type_}) AS "{column}"' for column, type_ in types.items())
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     partitions = ", ".join(f"'{column}': {types[column]}" for column in partitioned_by)
@@ -317,8 +322,7 @@ def _name(connection: duckdb.DuckDBPyConnection, name: str, lake: LakePaths, tab
     connection.execute(f"CREATE TEMP VIEW {name} AS SELECT {columns} FROM read_parquet([{listed}]{hive})")
 
 
-def _types(table: Table) -> dict[str, str]:
+def _types(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
     """DuckDB's types of the columns that the table declares."""
-    with connected() as connection:
-        rows = connection.from_arrow(table.arrow_schema.empty_table())
-        return dict(zip(rows.columns, map(str, rows.types), strict=True))
+    rows = connection.from_arrow(table.arrow_schema.empty_table())
+    return dict(zip(rows.columns, map(str, rows.types), strict=True))

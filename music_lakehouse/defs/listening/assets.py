@@ -49,7 +49,6 @@ from music_lakehouse.resources.kafka import KafkaResource
 from music_lakehouse.resources.lakehouse import LakehouseResource
 from music_lakehouse.settings import TOPICS
 
-MOST_RAW_BYTES_A_BATCH = "64m"
 # Without compiled code Spark parses some 2,000 a second. A server compiles once for all that comes later, and has more
 # than these parsed sooner with it, even the first time.
 MOST_MESSAGES_WITHOUT_CODE = 10_000
@@ -160,7 +159,7 @@ def parse_messages(
 
     def parse(table: Table) -> dg.MaterializeResult:
         before = version_of(lake, table)
-        parsed = parsing.parse_topic(lake, table.name, max_bytes=MOST_RAW_BYTES_A_BATCH)
+        parsed = parsing.parse_topic(lake, table.name, max_bytes=parsing.MOST_RAW_BYTES_A_BATCH)
         batches.extend(parsed.micro_batches)
         return materialized(
             context,

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from music_lakehouse.defs.catalog import find_table
 from music_lakehouse.defs.listening.checks import CHECKS
 from music_lakehouse.defs.listening.gold_tables import GOLD
-from music_lakehouse.defs.listening.parsing import parse_topic
+from music_lakehouse.defs.listening.parsing import MOST_RAW_BYTES_A_BATCH, parse_topic
 from music_lakehouse.defs.listening.silver_tables import DIM_USERS, SILVER
 from music_lakehouse.defs.listening.steps import STEPS
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
@@ -37,7 +37,6 @@ from music_lakehouse.lakehouse.vacuum import forget_history
 
 TABLES = (*RAW.values(), *BRONZE.values(), QUARANTINE, *SILVER, *GOLD)
 """The tables that hold persons or what was made of them, in the order in which data flows."""
-MOST_RAW_BYTES_A_BATCH = "64m"
 _NAMES = ("firstName", "lastName", "registration")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # The year 10000, in milliseconds: beyond it bronze has no time.

@@ -36,6 +36,8 @@ KAFKA_TIME = "kafka_timestamp"
 MOST_MESSAGES_A_PIECE = 100_000
 MOST_MESSAGES_PARSED_HERE = 1_000_000
 """Messages that one process holds as they came and parsed, both at once: less than a gigabyte."""
+MOST_RAW_BYTES_A_BATCH = "64m"
+"""Bytes of raw files that a micro-batch takes: with messages of the usual length no more than these."""
 
 
 class OffsetRange(NamedTuple):
