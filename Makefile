@@ -39,7 +39,8 @@ test-fast: setup ## tests that need neither Spark nor Kafka nor time, under a mi
 	@$(PYTEST) $(SIDE_BY_SIDE) -m "not spark and not kafka and not slow and not thorough"
 
 test-full: setup ## every test: all seeds, kill points and faults
-	@$(PYTEST)
+	@$(PYTEST) $(SIDE_BY_SIDE) -v --timeout=1800 -m "not alone"
+	@$(PYTEST) -v -m alone
 
 check: setup ## lint, format, types, Dagster's definitions
 	$(BIN)/ruff check .

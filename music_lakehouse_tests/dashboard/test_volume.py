@@ -16,7 +16,7 @@ from music_lakehouse.simulator.broker import free_port
 from music_lakehouse_tests.dashboard.lakes import large_lake
 from music_lakehouse_tests.dashboard.scripts import health_script, listening_script
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1200)]
 
 STREAMS = 10_000_000
 SECONDS = 2.0
@@ -45,16 +45,17 @@ def shown(large: LakePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
 
 
-def drawn(page: AppTest) -> float:
-    """The shortest time in which the page is drawn with nothing asked before."""
+def drawn(page: AppTest, *, nothing_asked_before: bool = True, within: float = SECONDS) -> float:
+    """The shortest time in which the page is drawn."""
     taken = []
     for _ in range(TRIES):
-        st.cache_data.clear()
+        if nothing_asked_before:
+            st.cache_data.clear()
         started = time.monotonic()
         page.run()
         taken.append(time.monotonic() - started)
         assert not page.exception
-        if taken[-1] < SECONDS:
+        if taken[-1] < within:
             break
     return min(taken)
 
@@ -85,7 +86,5 @@ def test_the_page_of_health_is_drawn_in_time() -> None:
 
 def test_what_was_asked_before_is_drawn_at_once() -> None:
     page = AppTest.from_function(listening_script, default_timeout=60).run()
-    started = time.monotonic()
-    page.run()
 
-    assert time.monotonic() - started < SECONDS / 4
+    assert drawn(page, nothing_asked_before=False, within=SECONDS / 4) < SECONDS / 4

@@ -14,7 +14,14 @@ from music_lakehouse_tests.soak.schedule import DISK, KINDS
 
 REPOSITORY = Path(__file__).parents[2]
 
-pytestmark = [pytest.mark.spark, pytest.mark.kafka, pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.kafka,
+    pytest.mark.chaos,
+    pytest.mark.slow,
+    pytest.mark.alone,
+    pytest.mark.timeout(1800),
+]
 
 
 def test_four_minutes_with_every_fault_lose_nothing_and_leave_nothing(tmp_path: Path, seed: int) -> None:
