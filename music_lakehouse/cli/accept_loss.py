@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from music_lakehouse.cli.console import cell, say, show_table
+from music_lakehouse.cli.held import held
 
 EXAMPLE = "Example: music-lakehouse accept-loss listen_events"
 
@@ -34,7 +35,8 @@ def accept_loss(
         raise TopicMissingError(
             f"topic {name} does not exist on {settings.kafka_bootstrap_servers}: nothing can be said of it"
         )
-    losses = accept_losses(LakePaths(settings.lake_uri), RAW[event], found[name])
+    with held(settings.lake_uri, "accept-loss"):
+        losses = accept_losses(LakePaths(settings.lake_uri), RAW[event], found[name])
     if not losses:
         say(f"Nothing of {name} is lost: all that was not read yet is still on Kafka")
         return

@@ -7,7 +7,10 @@ import typer
 from music_lakehouse.cli.console import say, show_table
 from music_lakehouse.cli.progress import waiting
 
-broker = typer.Typer(help="The embedded Kafka broker: a real Kafka on the loopback, for development and the demo.")
+broker = typer.Typer(
+    help="The embedded Kafka broker: a real Kafka on the loopback, for development and the demo.",
+    epilog="Example: music-lakehouse broker start",
+)
 
 
 @broker.command(epilog="Example: music-lakehouse broker start")

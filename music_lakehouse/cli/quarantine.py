@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from music_lakehouse.lakehouse.tables import Table
     from music_lakehouse.settings import Settings
 
-quarantine = typer.Typer(help="Messages and rows that were refused: counted, shown, and tried again.")
+quarantine = typer.Typer(
+    help="Messages and rows that were refused: counted, shown, and tried again.",
+    epilog="Example: music-lakehouse quarantine list",
+)
 
 STREAMING = "streaming"
 Topic = Annotated[str | None, typer.Option(help="Only this topic, with KAFKA_TOPIC_PREFIX or without it.")]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import dagster as dg
 
@@ -57,9 +58,16 @@ def open_runs(instance: dg.DagsterInstance, job: str) -> list[dg.DagsterRun]:
 
 
 def ended_runs(instance: dg.DagsterInstance, job: str) -> list[EndedRun]:
-    """The last runs of the whole job that have ended, the newest first."""
-    records = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=ENDED), limit=RUNS_LOOKED_AT)
-    return [_ended(instance, record) for record in records if not record.dagster_run.asset_selection]
+    """The last runs of the whole job that have ended, the newest first; any number of some of its assets may be between
+    them."""
+    return [_ended(instance, record) for record in islice(_whole_runs(instance, job), RUNS_LOOKED_AT)]
+
+
+def _whole_runs(instance: dg.DagsterInstance, job: str) -> Iterator[dg.RunRecord]:
+    wanted, before = dg.RunsFilter(job_name=job, statuses=ENDED), None
+    while records := instance.get_run_records(wanted, limit=RUNS_LOOKED_AT, cursor=before):
+        yield from (record for record in records if not record.dagster_run.asset_selection)
+        before = records[-1].dagster_run.run_id
 
 
 @dataclass(frozen=True)

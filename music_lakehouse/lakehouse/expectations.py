@@ -20,6 +20,7 @@ from music_lakehouse.lakehouse.records import KEPT_DAYS, append_records, remove_
 from music_lakehouse.lakehouse.tables import Column, Table
 
 FAILED_RULES = "_failed_rules"
+FEWEST_INTOLERABLE = 5
 JUDGED = "judged"
 """The name by which the marked rows of a change are shared."""
 
@@ -36,10 +37,12 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: an SQL predicate that each row should fulfil; null counts as broken.
+    """A rule: an SQL predicate, in words that Spark and DuckDB both understand, that each row should fulfil; null counts
+    as broken.
 
     `threshold` is the share of rows (0 to 1) that may break it before its check warns, `limit` the share above which
-    the check is an error, which stops what is downstream.
+    the check is an error, which stops what is downstream: of at least `FEWEST_INTOLERABLE` rows that break it, as one
+    bad row that comes alone is all that came.
     """
 
     name: str
@@ -81,7 +84,8 @@ class RuleResult:
 
     @property
     def intolerable(self) -> bool:
-        return self.rule.action is Action.FAIL or self.share > self.rule.limit
+        too_many = self.share > self.rule.limit and self.failed >= FEWEST_INTOLERABLE
+        return self.rule.action is Action.FAIL or too_many
 
 
 def failed_rules(rules: Sequence[Rule]) -> SparkColumn:

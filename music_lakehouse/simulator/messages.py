@@ -25,6 +25,6 @@ class Message(NamedTuple):
 def to_value(event: dict[str, Any]) -> bytes:
     """An event as the value of a message: JSON in UTF-8, ended by a newline.
 
-    Raises ValueError where a text of it can't be UTF-8, as half of a surrogate pair.
+    Raises ValueError where a text of it can't be UTF-8, as half of a surrogate pair, or a number is none of JSON's.
     """
-    return (json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+    return (json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n").encode()

@@ -57,7 +57,8 @@ class User:
 
 
 class Population:
-    """Makes the users of a run, numbered from `first_user_id` + 1."""
+    """Makes the users of a run, numbered from `first_user_id` + 1. Who a user is follows from the seed and the number:
+    in runs that follow each other it is the same person."""
 
     def __init__(self, config: SimulatorConfig, rng: Random) -> None:
         self._config = config
@@ -92,9 +93,10 @@ class Population:
         return YEAR / (max(self._count, 1) * growth) * -math.log(1 - self._rng.random())
 
     def _user(self, account: str, registration_ms: int) -> User:
-        rng, config = self._rng, self._config
+        config = self._config
         self._count += 1
         number = config.first_user_id + self._count
+        rng = Random(f"user {number} of {config.seed}")
         (first_name, gender), surname = self._first_names.pick(rng), self._surnames.pick(rng)
         city = cities().pick(rng)
         place = {
@@ -116,16 +118,17 @@ class Population:
             person["tag"] = config.tag
         return User(
             number,
-            alpha=config.alpha * self._eagerness(),
-            beta=config.beta * self._eagerness(),
+            alpha=config.alpha * _eagerness(rng),
+            beta=config.beta * _eagerness(rng),
             hidden_text=_members(place),
             shown_text=_members(place | person),
-            state=self._machine.first_pages[account].pick(rng),
+            state=self._machine.first_pages[account].pick(self._rng),
         )
 
-    def _eagerness(self) -> float:
-        """Log-normal with mean 1. A draw of exactly 0 has no normal quantile."""
-        return math.exp(_NORMAL.inv_cdf(max(self._rng.random(), 1e-12)) - 0.5)
+
+def _eagerness(rng: Random) -> float:
+    """Log-normal with mean 1. A draw of exactly 0 has no normal quantile."""
+    return math.exp(_NORMAL.inv_cdf(max(rng.random(), 1e-12)) - 0.5)
 
 
 def _members(values: dict[str, object]) -> str:

@@ -44,8 +44,9 @@ class Fault:
     `moment`: before the call, after it, `milliseconds` into it; `at_file`: as soon as the table has another data file,
     which Spark writes before any version names it; or `at_commit`: as soon as its next version is on disk. `victim`:
     the process group (`group`), Python alone, the JVM alone; or `nobody`: the run waits there until the file `gate`,
-    which it makes, is gone, or the test itself. With `many` the run takes all rows for many, which Spark writes. With
-    `in_order` it takes the tables of a stage one by one, as they are declared, so that later ones are as they were.
+    which it makes, is gone, or the test itself. With `many` the run takes all rows for many, which Spark writes; with
+    `long` whatever may be a view for too long to be held. With `in_order` it takes the tables of a stage one by one, as
+    they are declared, so that later ones are as they were.
     """
 
     point: str
@@ -56,6 +57,7 @@ class Fault:
     milliseconds: int = 0
     gate: str | None = None
     many: bool = False
+    long: bool = False
     in_order: bool = False
 
     def __str__(self) -> str:
@@ -85,6 +87,7 @@ def _points() -> dict[str, list[tuple[Any, str, Callable[..., str]]]]:
         "merge": [(upsert, "_merge", second), (upsert, "_merge_few", second)],
         "merge_many": [(upsert, "_merge", second)],
         "replace": [(Lake, "replace", third)],
+        "write_batches": [(Lake, "write_batches", third)],
         "record_positions": [(steps, "record_positions", lambda _, changes: changes.step)],
         "record_read_up_to": [(kafka_positions, "record_read_up_to", second)],
         "record_files": [(file_ingest, "record_files", second)],
@@ -156,13 +159,13 @@ def data_files(table: Path) -> set[Path]:
 _FILES = {"at_commit": commits, "at_file": data_files}
 
 
-def take_all_rows_for_many() -> None:
+def take_all_rows_for_many(limits: Sequence[str] = FEW) -> None:
     """Whatever few rows are: no change is one of them from now on."""
     import music_lakehouse.definitions  # noqa: F401
 
     for name, module in list(sys.modules.items()):
         if name.startswith("music_lakehouse."):
-            for limit in FEW:
+            for limit in limits:
                 if hasattr(module, limit):
                     setattr(module, limit, 0)
 
@@ -197,6 +200,8 @@ def main(report: Path, job: str, tables: list[str]) -> int:
         fault = Fault(**json.loads(os.environ[FAULT_VARIABLE]))
         if fault.many:
             take_all_rows_for_many()
+        if fault.long:
+            take_all_rows_for_many(["MOST_ROWS_MADE_HERE"])
         if fault.in_order:
             shell.MOST_AT_ONCE = shell.MOST_LARGE_AT_ONCE = 1
         install(fault, Path(Settings().lake_uri))

@@ -12,10 +12,9 @@ from music_lakehouse_tests.cli.conftest import Command, processor_seconds
 
 
 def command_lines(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The names of every command and subcommand."""
+    """The names of every command and subcommand, and of every group of these."""
     for name, sub in getattr(command, "commands", {}).items():
-        if not getattr(sub, "commands", None):
-            yield (*path, name)
+        yield (*path, name)
         yield from command_lines(sub, (*path, name))
 
 

@@ -39,8 +39,8 @@ def new_settings(root: Path, broker: EmbeddedBroker) -> Settings:
 
 
 class Place:
-    """A Dagster that lives, its lake and topics, the messages that it was `sent` by topic, the sensor's `first` run, which
-    took them, and a webhook that it alerts."""
+    """A Dagster that lives, its lake and topics, the messages that it was `sent` by topic, the sensor's `first` run,
+    which took them, and a webhook that it alerts."""
 
     def __init__(self, settings: Settings, sent: dict[str, int], dagster: LiveDagster, webhook: Webhook) -> None:
         self.settings, self.sent, self.dagster, self.webhook = settings, sent, dagster, webhook

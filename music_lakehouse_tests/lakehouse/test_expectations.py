@@ -56,7 +56,10 @@ def test_one_pass_marks_and_counts_and_null_counts_as_broken(spark: SparkSession
     [
         (PRICED, 4, 1, True, False),
         (PRICED, 4, 2, False, False),
-        (PRICED, 4, 3, False, True),
+        (PRICED, 1, 1, False, False),
+        (PRICED, 4, 4, False, False),
+        (PRICED, 10, 5, False, False),
+        (PRICED, 9, 5, False, True),
         (PRICED, 0, 0, True, False),
         (NAMED, 4, 2, True, False),
         (NAMED, 4, 4, False, False),

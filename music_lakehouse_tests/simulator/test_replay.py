@@ -148,6 +148,8 @@ def test_logins_of_sessions_side_by_side_are_kept_apart_and_a_repeated_one_count
         b'{"page": null}\n',
         b'{"page": "Home", "city": "\xff"}\n',
         b'{"page": "Home", "city": "\\ud83d"}\n',
+        b'{"page": "NextSong", "ts": 1e400}\n',
+        b'{"page": "Home", "lat": NaN}\n',
         b"[" * 100_000 + b"\n",
         b"\n",
         b"not json, and no end",

@@ -6,7 +6,7 @@ import tracemalloc
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import islice, pairwise
 from statistics import mean, median
 from typing import Any
@@ -280,6 +280,21 @@ def test_with_growth_some_registered_before_and_some_come_as_guests() -> None:
     assert all(event["ts"] >= event["registration"] for event in events if "userId" in event)
     assert {"Guest", "Logged In"} <= {event["auth"] for event in events}
     assert any(event["page"] == "Submit Registration" for event in events)
+
+
+def test_in_runs_that_follow_each_other_a_user_is_the_same_person() -> None:
+    who = ("firstName", "lastName", "gender", "city", "zip", "userAgent")
+    first, second = (
+        {
+            event["userId"]: tuple(event[name] for name in who)
+            for event in events_of(SimulatorConfig(users=40, days=7, start=start, growth_rate=3.0))[PAGE_VIEW]
+            if "userId" in event
+        }
+        for start in (START, START + timedelta(days=7))
+    )
+    both = first.keys() & second.keys()
+    assert max(both) > 41, "a newcomer is among them"
+    assert {user: first[user] for user in both} == {user: second[user] for user in both}
 
 
 def test_attrition_takes_its_share_of_the_users_a_year() -> None:

@@ -19,7 +19,7 @@ from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOr
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from music_lakehouse.defs import triggers
-from music_lakehouse.defs.job_runs import ended_runs
+from music_lakehouse.defs.job_runs import RUNS_LOOKED_AT, ended_runs
 from music_lakehouse.defs.listening import sensors
 from music_lakehouse.defs.listening.backlogs import find_backlogs
 from music_lakehouse.defs.listening.sensors import kafka_observation_sensor, kafka_sensor
@@ -316,16 +316,30 @@ def test_a_run_that_never_takes_the_lock_is_reported_failed_after_the_grace(
     assert ready.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])) == 1
 
 
-def test_a_run_of_some_assets_says_nothing_of_the_whole_pipeline(ready: Place) -> None:
-    ready.instance.add_run(
+def add_run_of_some_assets(instance: dg.DagsterInstance, number: int) -> None:
+    instance.add_run(
         dg.DagsterRun(
             job_name="streaming_pipeline",
-            run_id="22222222-0000-4000-8000-000000000000",
+            run_id=f"22222222-0000-4000-8000-{number:012}",
             status=dg.DagsterRunStatus.FAILURE,
             asset_selection=frozenset({dg.AssetKey(["silver", "dim_songs"])}),
         )
     )
+
+
+def test_a_run_of_some_assets_says_nothing_of_the_whole_pipeline(ready: Place) -> None:
+    add_run_of_some_assets(ready.instance, 1)
     assert skipped(ready.tick()) == "no new messages"
+
+
+def test_the_last_runs_of_the_whole_pipeline_are_found_behind_any_number_of_others(ready: Place) -> None:
+    whole = [f"11111111-0000-4000-8000-{number:012}" for number in range(RUNS_LOOKED_AT + 1)]
+    for number, run_id in enumerate(whole):
+        ready.add_run(run_id, dg.DagsterRunStatus.FAILURE)
+        for other in range(2):
+            add_run_of_some_assets(ready.instance, 2 * number + other)
+    ended = ended_runs(ready.instance, "streaming_pipeline")
+    assert [run.run_id for run in ended] == whole[:0:-1]
 
 
 def test_an_observation_has_end_offsets_lag_and_the_newest_message(ready: Place) -> None:

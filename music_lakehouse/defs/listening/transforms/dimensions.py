@@ -14,6 +14,7 @@ from music_lakehouse.defs.listening.silver_tables import (
     UNKNOWN_NAME,
     UNKNOWN_STATE,
 )
+from music_lakehouse.defs.listening.transforms.text import BLANKS
 from music_lakehouse.lakehouse.tables import Table
 
 SONGS = """
@@ -46,7 +47,7 @@ PLACES = f"""
 """One row a locationKey with its five parts; of names that share a key (those with a `|`) the first. The key and three
 of the parts tell the other two: to group by these, Spark would take -0.0 for 0.0."""
 
-STATE_CODE = "upper(trim(BOTH ' ' FROM stateCode))"
+STATE_CODE = f"upper(trim(BOTH '{BLANKS}' FROM stateCode))"
 """A state as events send it in the form in which state_codes.csv names it."""
 
 NAMED_PLACES = f"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 
 from pyspark.sql import Column as SparkColumn
@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.tables import BRONZE, EVENT_FIELDS, QUARANTINE
-from music_lakehouse.defs.listening.transforms.text import decimal_number, key
+from music_lakehouse.defs.listening.transforms.text import decimal_number, key, trimmed
 from music_lakehouse.lakehouse.expectations import FAILED_RULES, Action, Rule, mark
 from music_lakehouse.lakehouse.lake import conform
 from music_lakehouse.lakehouse.tables import Column
@@ -97,7 +97,7 @@ def parse(raw: DataFrame, topic: str) -> DataFrame:
     events = typed.select(
         *raw.columns,
         IS_OBJECT,
-        *(F.lower(F.btrim("level")).alias("level") if field.name == "level" else field.name for field in fields),
+        *(F.lower(trimmed("level")).alias("level") if field.name == "level" else field.name for field in fields),
         F.when(~F.col("_is_plain"), _rescued(fields)).alias("_rescued_data"),
         key("kafka_topic_id", "kafka_partition", "kafka_offset").alias("bronze_id"),
         key("userId", "sessionId", "itemInSession", "ts").alias("event_id"),
@@ -164,16 +164,16 @@ def _looks_like_other_json(text: SparkColumn) -> SparkColumn:
 
 def _coerced(field: Column) -> SparkColumn:
     sent = F.nullif(_sent(field), F.lit(""))
-    trimmed = F.btrim(sent)
+    numeral = trimmed(sent)
     match field.type:
         case "BIGINT" | "INT":
             # Through a decimal: 1540266185796.0 and 1.540266185796E12 are integers too.
-            number = trimmed.try_cast("DECIMAL(38, 9)")
+            number = numeral.try_cast("DECIMAL(38, 9)")
             # The decimal is rounded; as a double, a tiny fraction still shows.
-            is_whole = (number == F.floor(number)) & (trimmed.try_cast("DOUBLE") == number.cast("DOUBLE"))
+            is_whole = (number == F.floor(number)) & (numeral.try_cast("DOUBLE") == number.cast("DOUBLE"))
             return F.when(is_whole, number.try_cast(field.type))
         case "DOUBLE":
-            return decimal_number(trimmed)
+            return decimal_number(numeral)
         case "BOOLEAN":
             return F.when(_kind(field.name) == "BOOLEAN", sent == "true")
         case _:
@@ -190,14 +190,20 @@ def _rescued(fields: Sequence[Column]) -> SparkColumn:
     misfits = F.array_compact(
         F.array(*(F.when(F.col(f.name).isNull() & (_sent(f) != ""), F.lit(f.name)) for f in fields))
     )
-    # The object is parsed a second time only where something has to be kept.
-    everything = F.from_json("value", "MAP<STRING, STRING>", _STRICT_JSON)
-    kept = F.map_filter(
-        everything,
-        lambda name, value: value.isNotNull() & (~F.array_contains(known, name) | F.array_contains(misfits, name)),
-    )
+
+    def kept(everything: SparkColumn, is_null: Callable[[SparkColumn], SparkColumn]) -> SparkColumn:
+        wanted = F.map_filter(
+            everything,
+            lambda name, value: ~is_null(value) & (~F.array_contains(known, name) | F.array_contains(misfits, name)),
+        )
+        return F.nullif(F.to_json(wanted), F.lit("{}"))
+
+    # The object is parsed a second time only where something has to be kept: each value as JSON, or as its text where
+    # a name is there twice.
+    as_sent = kept(F.try_parse_json("value").cast("MAP<STRING, VARIANT>"), F.is_variant_null)
+    as_text = kept(F.from_json("value", "MAP<STRING, STRING>", _STRICT_JSON), F.isnull)
     may_be_some = (F.size(F.array_except("_keys", known)) > 0) | (F.size(misfits) > 0)
-    return F.when(may_be_some, F.nullif(F.to_json(kept), F.lit("{}")))
+    return F.when(may_be_some, F.coalesce(as_sent, as_text))
 
 
 def _sent(field: Column) -> SparkColumn:

@@ -7,6 +7,8 @@ from pyspark.sql import functions as F
 
 # A text that was read wrongly once more than this is left as far as it was repaired; twice is what is seen in practice.
 _MOST_REPAIRS = 8
+BLANKS = " \t\n\v\f\r"
+"""What is cut at either end of numbers and codes."""
 
 
 def key(*parts: Column | str) -> Column:
@@ -28,6 +30,11 @@ def cleaned_texts(sent: DataFrame) -> DataFrame:
 def shown_numbers(sent: DataFrame) -> DataFrame:
     """The numbers (`number`) with the text that keys have of them (`shown`), which is Spark's."""
     return sent.select("number", F.col("number").cast("string").alias("shown"))
+
+
+def trimmed(text: Column | str) -> Column:
+    """Text without blanks at either end."""
+    return F.btrim(F.col(text) if isinstance(text, str) else text, F.lit(BLANKS))
 
 
 def decimal_number(text: Column) -> Column:

@@ -87,6 +87,10 @@ CASES = {
         sent(ts=str(SENT_MS), sessionId=" 5 ", itemInSession="3", userId="7", lat="1.5", duration="2e2"),
         {"ts": SENT_MS, "sessionId": 5, "itemInSession": 3, "userId": 7, "lat": 1.5, "duration": 200.0},
     ),
+    "numbers between other blanks": Case(
+        sent(userId="\t7\n", lat="\t1.5\r\n", lon="\f-2e1 "),
+        {"userId": 7, "lat": 1.5, "lon": -20.0, "_rescued_data": None},
+    ),
     "whole floats": Case(
         sent(registration=1540266185796.0, userId="7.0", itemInSession=2.0),
         {"registration": 1540266185796, "userId": 7, "itemInSession": 2},
@@ -146,7 +150,8 @@ CASES = {
     ),
     "the greatest integer": Case(sent(userId=2**63 - 1), {"userId": 2**63 - 1}),
     "unknown fields": Case(
-        sent(appVersion="4.1", nested={"a": [1, 2]}), {"_rescued_data": ["appVersion", "nested"], "sessionId": 5}
+        sent(appVersion="4.1", build=17, nested={"a": [1, 2]}),
+        {"_rescued_data": ["appVersion", "build", "nested"], "sessionId": 5},
     ),
     "coordinates": Case(sent(lat=-0.0, lon=10), {"lat": -0.0, "latitude": -0.0, "lon": 10.0, "longitude": 10.0}),
     "a registration outside of time": Case(
@@ -158,6 +163,7 @@ CASES = {
     # level
     "level in capitals": Case(sent(level="FREE"), {"level": "free"}),
     "level capitalized": Case(sent(level=" Paid "), {"level": "paid"}),
+    "level between other blanks": Case(sent(level="\n\tPaid\r"), {"level": "paid"}),
     "level unknown": Case(sent(level="gold"), reasons=["level_known"]),
     "level missing": Case(sent("level"), reasons=["level_known"]),
     "level no text": Case(sent(level=True), reasons=["level_known"]),
@@ -263,7 +269,7 @@ def test_what_is_rescued_is_as_it_was_sent(
     parsed: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]],
 ) -> None:
     rescued = parsed["unknown fields"][0][0]["_rescued_data"]
-    assert json.loads(rescued) == {"appVersion": "4.1", "nested": '{"a":[1,2]}'}
+    assert json.loads(rescued) == {"appVersion": "4.1", "build": 17, "nested": {"a": [1, 2]}}
     assert parsed["fields that are null"][0][0]["_rescued_data"] is None
 
 

@@ -36,6 +36,7 @@ def test_songs_are_typed_and_cleaned_and_what_cannot_be_read_is_missing(spark: S
             "artist_name": "Solo",
             "artist_latitude": "nan",
             "artist_longitude": "Infinity",
+            "year": "1999.5",
         },
         {"song_id": "S4", "title": "Lost", "artist_name": None},
     ]
