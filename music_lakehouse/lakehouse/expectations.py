@@ -37,7 +37,7 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: an SQL predicate, in words that Spark and DuckDB both understand, that each row should fulfil; null counts
+    """A rule: an SQL predicate that each row should fulfil, in words that Spark and DuckDB both understand; null counts
     as broken.
 
     `threshold` is the share of rows (0 to 1) that may break it before its check warns, `limit` the share above which

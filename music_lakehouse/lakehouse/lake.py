@@ -35,7 +35,7 @@ MOST_BYTES_KEPT = 256_000_000
 MOST_REMEMBERED = 1_000_000
 """Texts of which the lake remembers what Spark made of them."""
 MOST_ROWS_COMMITTED_HERE = 500_000
-"""Rows of a large change that are: Spark computes them faster than it writes them into a table."""
+"""Changed rows of a large change that are committed without Spark, which computes them faster than it writes them."""
 SMALL_CHANGE = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "1",

@@ -115,9 +115,10 @@ def make_equal(
 
     `current` (default: the whole table, or the part `within`) are the rows that desired stands for; with
     `delete`, those of them that are not desired are removed. `within` are the days or moments, or is the range of a
-    key, in which all rows concerned lie: files outside are not read. Few rows are committed from here, many by Spark;
-    only new rows are appended, anything else is one MERGE. A table that is being replaced is written over:
-    `desired` is all that it holds then.
+    key, in which all rows concerned lie: files outside are not read. Where rows are only new they are appended, else it is
+    one MERGE, or, where nearly all of a table's rows differ, the table written anew. Spark commits what it computed and
+    is many rows, all else is committed from here. A table that is being replaced is written over: `desired` is all that
+    it holds then.
     """
     lake.create(table)
     whole = current is None and within is None and delete
