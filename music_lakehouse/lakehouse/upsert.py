@@ -113,12 +113,12 @@ def make_equal(
 ) -> Written:
     """Write the difference between `desired` and the table's `current` rows into the table, in one commit or none.
 
-    `current` (default: the whole table, or the part `within`) are the rows that desired stands for; with
-    `delete`, those of them that are not desired are removed. `within` are the days or moments, or is the range of a
-    key, in which all rows concerned lie: files outside are not read. Where rows are only new they are appended, else it is
-    one MERGE, or, where nearly all of a table's rows differ, the table written anew. Spark commits what it computed and
-    is many rows, all else is committed from here. A table that is being replaced is written over: `desired` is all that
-    it holds then.
+    `current` (default: the whole table, or the part `within`) are the rows that desired stands for; with `delete`,
+    those of them that are not desired are removed. `within` are the days or moments, or is the range of a key, in which
+    all rows concerned lie: files outside are not read. Where rows are only new they are appended, else it is one MERGE,
+    or, where nearly all of a table's rows differ, the table written anew. Spark commits what it computed and is many
+    rows, all else is committed from here. A table that is being replaced is written over: `desired` is all that it
+    holds then.
     """
     lake.create(table)
     whole = current is None and within is None and delete
