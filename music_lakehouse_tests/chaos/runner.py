@@ -16,11 +16,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from music_lakehouse.lakehouse.locks import spark_children
 
@@ -35,6 +37,8 @@ FEW = (
     "MOST_MESSAGES_PARSED_HERE",
 )
 """The limits up to which rows are read, compared or written without Spark, by their names in the package's modules."""
+DUCKDBS_VECTOR = 2_048
+"""Fewer rows DuckDB doesn't give at a time."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Fault:
     """What happens at the `call`-th call of the function `point`, of those that concern `table` (None: any).
 
     `moment`: before the call, after it, `milliseconds` into it; `at_file`: as soon as the table has another data file,
-    which Spark writes before any version names it; or `at_commit`: as soon as its next version is on disk. `victim`:
+    which Spark writes before any version names it; `at_batch`: when the call asks for the second batch of the rows that
+    it is given; or `at_commit`: as soon as its next version is on disk. `victim`:
     the process group (`group`), Python alone, the JVM alone; or `nobody`: the run waits there until the file `gate`,
     which it makes, is gone, or the test itself. With `many` the run takes all rows for many, which Spark writes; with
     `long` whatever may be a view for too long to be held. With `in_order` it takes the tables of a stage one by one, as
@@ -126,6 +131,9 @@ def install(fault: Fault, lake_root: Path) -> None:
                 strike(fault)
             elif fault.moment == "during":
                 threading.Timer(fault.milliseconds / 1000, strike, [fault]).start()
+            elif fault.moment == "at_batch":
+                owner, rows, *others = args
+                args = (owner, _struck_amid(rows, fault), *others)
             elif fault.moment in _FILES:
                 awaited = partial(_FILES[fault.moment], lake_root.joinpath(*table.split(".")))
                 threading.Thread(target=_strike_at_another, args=(fault, awaited, awaited()), daemon=True).start()
@@ -138,6 +146,16 @@ def install(fault: Fault, lake_root: Path) -> None:
 
     for owner, name, table_of in _points()[fault.point]:
         setattr(owner, name, wrap(getattr(owner, name), table_of))
+
+
+def _struck_amid(rows: pa.RecordBatchReader, fault: Fault) -> pa.RecordBatchReader:
+    def batches() -> Iterator[pa.RecordBatch]:
+        for number, batch in enumerate(rows):
+            if number == 1:
+                strike(fault)
+            yield batch
+
+    return pa.RecordBatchReader.from_batches(rows.schema, batches())
 
 
 def _strike_at_another(fault: Fault, files: Callable[[], set[Path]], known: set[Path]) -> None:
@@ -190,6 +208,7 @@ def strike(fault: Fault) -> None:
 
 def main(report: Path, job: str, tables: list[str]) -> int:
     from music_lakehouse.defs import shell
+    from music_lakehouse.lakehouse import query
     from music_lakehouse.resources.build import build_resources
     from music_lakehouse.settings import Settings
     from music_lakehouse_tests.few_rows import QUICK_JAVA
@@ -202,6 +221,7 @@ def main(report: Path, job: str, tables: list[str]) -> int:
             take_all_rows_for_many()
         if fault.long:
             take_all_rows_for_many(["MOST_ROWS_MADE_HERE"])
+            query.MOST_ROWS_OF_A_BATCH = DUCKDBS_VECTOR
         if fault.in_order:
             shell.MOST_AT_ONCE = shell.MOST_LARGE_AT_ONCE = 1
         install(fault, Path(Settings().lake_uri))

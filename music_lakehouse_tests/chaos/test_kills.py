@@ -81,24 +81,24 @@ OF_MANY_ROWS_WRITTEN_ANEW = [
 ]
 # What is too long to be held, and so computed as it is written.
 LONG_IN_A_FIRST_LOAD = [
-    Fault("write_batches", "at_file", "silver.user_sessions", long=True),
-    Fault("write_batches", "at_file", "gold.fact_streams", victim="python", long=True),
-    Fault("write_batches", "before", "gold.wide_streams", victim="jvm", long=True),
+    Fault("write_batches", "before", "silver.user_sessions", long=True),
+    Fault("write_batches", "at_batch", "gold.fact_streams", victim="python", long=True),
+    Fault("write_batches", "at_batch", "gold.wide_streams", long=True),
     Fault("write_batches", "at_commit", "gold.wide_streams", long=True),
 ]
 LONG_WRITTEN_ANEW = [
-    Fault("write_batches", "at_file", "silver.user_sessions", victim="python", long=True),
-    Fault("write_batches", "at_file", "gold.fact_streams", long=True),
+    Fault("write_batches", "at_batch", "gold.fact_streams", long=True),
+    Fault("write_batches", "at_batch", "gold.wide_streams", victim="python", long=True),
     Fault("write_batches", "at_commit", "gold.wide_streams", long=True),
 ]
 
 
-def lab_after(lab: Lab, first_load: list[Fault], increment: list[Fault]) -> None:
+def lab_after(lab: Lab, first_load: list[Fault], increment: list[Fault], *, events: int = 800) -> None:
     """Load under kills, and then an increment under kills, each time with a clean run at the end, which needs no
     process of its own and gives what the oracle says. Before each run more messages come: tables of a stage are kept
     side by side, and what a killed run had done by then varies."""
     lab.write_reference()
-    lab.send(800, seed=1)
+    lab.send(events, seed=1)
     for number, fault in enumerate(first_load):
         lab.send(100, seed=10 + number)
         kill_at(lab, fault)
@@ -160,7 +160,7 @@ def test_killed_amid_what_spark_writes_of_many_rows_the_tables_are_those_of_the_
 def test_killed_amid_what_is_computed_as_it_is_written_the_tables_are_those_of_the_oracle(
     lab: Lab, spark: SparkSession
 ) -> None:
-    lab_after(lab, LONG_IN_A_FIRST_LOAD, [])
+    lab_after(lab, LONG_IN_A_FIRST_LOAD, [], events=6000)
     written_anew(lab, LONG_WRITTEN_ANEW)
 
 
