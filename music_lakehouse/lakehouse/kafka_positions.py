@@ -197,7 +197,7 @@ def find_losses(lake: LakePaths, table: Table, topic: Topic, *, version: int | N
         position = max(places.get(place, 0 if known else first), given_up.get(place, 0))
         if first > position:
             add(*place, position, first, "expired before it was read")
-        elif end < position and (*place, position) not in done:
+        elif end < position:
             add(*place, position, end, f"the topic ends at {end}, before what was read of it")
     return losses
 
@@ -207,10 +207,22 @@ def check_nothing_lost(lake: LakePaths, table: Table, topic: Topic) -> None:
     accepted.
     """
     losses = find_losses(lake, table, topic)
+    _check_not_cut_short(table, topic, losses)
     if losses:
         raise MessagesLostError(
             f"messages of topic {topic.name} are gone from the broker before they were read: {in_words(losses)}. "
             f"To go on without them: music-lakehouse accept-loss {topic.name}"
+        )
+
+
+def _check_not_cut_short(table: Table, topic: Topic, losses: Iterable[dict[str, Any]]) -> None:
+    """A broker that lost the end of its log, as at a power cut, gives what comes next offsets that it gave before."""
+    cut = [loss for loss in losses if loss["to_offset"] is not None and loss["to_offset"] < loss["from_offset"]]
+    if cut:
+        raise MessagesLostError(
+            f"topic {topic.name} was cut short: {in_words(cut)}. New messages would get offsets that {table.full_name} "
+            f"has already. To go on: delete topic {topic.name} on the broker, create it again, then music-lakehouse "
+            f"accept-loss {topic.name}"
         )
 
 
@@ -243,8 +255,10 @@ def count_unreadable(lake: LakePaths, table: Table, topic: Topic, version: int) 
 
 
 def accept_losses(lake: LakePaths, table: Table, topic: Topic) -> list[dict[str, object]]:
-    """Record the present gaps as accepted and return them; reading then goes on behind them."""
+    """Record the present gaps as accepted and return them; reading then goes on behind them. Raises MessagesLostError
+    where the topic was cut short."""
     losses = find_losses(lake, table, topic)
+    _check_not_cut_short(table, topic, losses)
     now = datetime.now(timezone.utc)
     append_records(lake, ACCEPTED_LOSS, [{**loss, "accepted_at": now} for loss in losses])
     return losses

@@ -116,8 +116,19 @@ def test_a_topic_that_is_shorter_than_what_was_read_is_a_loss(lake: LakePaths) -
     append(lake, (0, 0))
     record_read_up_to(lake, TABLE, topic(), {0: 10, 1: 4})
     assert gaps(lake, topic(end=6)) == [("id-1", 0, 10, 6)]
-    accept_losses(lake, TABLE, topic(end=6))
-    assert gaps(lake, topic(end=6)) == []
+
+
+def test_a_topic_that_was_cut_short_is_not_accepted_as_its_offsets_would_come_twice(lake: LakePaths) -> None:
+    append(lake, (0, 0))
+    record_read_up_to(lake, TABLE, topic(), {0: 10, 1: 4})
+    with pytest.raises(MessagesLostError, match=r"ends at 6, before what was read of it.*delete topic listens"):
+        check_nothing_lost(lake, TABLE, topic(end=6))
+    with pytest.raises(MessagesLostError, match=r"ends at 6, before what was read of it.*delete topic listens"):
+        accept_losses(lake, TABLE, topic(end=6))
+    assert gaps(lake, topic(end=6)) == [("id-1", 0, 10, 6)], "nothing was recorded"
+    anew = topic(end=2, topic_id="id-2")
+    accept_losses(lake, TABLE, anew)
+    check_nothing_lost(lake, TABLE, anew)
 
 
 @pytest.mark.parametrize("end", [2, 10, 50], ids=["shorter", "as long", "longer"])
