@@ -40,6 +40,12 @@ def of_each_row(name: str, description: str, broken: str, *, threshold: float = 
     return Check(name, description, sql, threshold, error)
 
 
+def of_all_rows(name: str, description: str, broken: str, *, threshold: float, error: bool = True) -> Check:
+    """A check of how many of all rows are broken, where any were touched: for what these alone say little of."""
+    counts = f"SELECT count(*) AS rows, count(*) FILTER (WHERE {broken}) AS failed FROM"
+    return Check(name, description, f"{counts} current WHERE EXISTS (FROM touched)", threshold, error)
+
+
 def key_is_unique(table: Table) -> list[Check]:
     """No two rows have the same key."""
     columns = ", ".join(f'"{name}"' for name in table.key)

@@ -14,6 +14,7 @@ from music_lakehouse.lakehouse.common_checks import (
     key_is_there,
     key_is_unique,
     newest_time,
+    of_all_rows,
     of_each_row,
     row_count,
     same_keys,
@@ -242,7 +243,7 @@ CHECKS: dict[Table, list[Check]] = {
             threshold=0.05,
             error=False,
         ),
-        of_each_row(
+        of_all_rows(
             "known_to_reference",
             "songs are in songs.csv",
             "songKey <> 'unknown' AND songId IS NULL",
@@ -254,7 +255,7 @@ CHECKS: dict[Table, list[Check]] = {
         *key_is_there(silver.DIM_ARTISTS),
         *key_is_unique(silver.DIM_ARTISTS),
         of_each_row("place_plausible", "coordinates are on the globe", _PLAUSIBLE_PLACE, threshold=0.01, error=False),
-        of_each_row(
+        of_all_rows(
             "known_to_reference",
             "artists are in songs.csv",
             f"artistKey <> '{silver.UNKNOWN_KEY}' AND artistId IS NULL",

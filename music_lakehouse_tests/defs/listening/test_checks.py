@@ -237,6 +237,18 @@ def test_the_newest_event_may_be_a_day_old(sound: tuple[LakePaths, Tables], tmp_
         assert found.passed == passes, hours
 
 
+@pytest.mark.parametrize("name", ["silver.dim_songs", "silver.dim_artists"])
+def test_how_many_are_in_the_reference_is_asked_of_all_as_hardly_another_comes_later(
+    sound: tuple[LakePaths, Tables], tmp_path: Path, name: str
+) -> None:
+    table, lake = TABLES[name], LakePaths(str(tmp_path))
+    (known, *_), (key,) = [row for row in sound[1][name] if "unknown" not in row.values()], table.key
+    write(lake, table, [{**known, "songId": "S", "artistId": "A", key: str(number)} for number in range(3)])
+    write(lake, table, [{**known, "songId": None, "artistId": None, key: "another"}], mode="append")
+    found = outcome(lake, table, check_of(table, "known_to_reference"), since=0)
+    assert (found.rows, found.failed, found.passed) == (4, 1, True)
+
+
 def test_offsets_that_were_erased_are_no_gap(sound: tuple[LakePaths, Tables], tmp_path: Path) -> None:
     table, lake = RAW["listen_events"], LakePaths(str(tmp_path))
     check = check_of(table, "offsets_continuous")
