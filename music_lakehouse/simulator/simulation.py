@@ -42,9 +42,12 @@ class _Simulation:
     def messages(self) -> Iterator[Message]:
         """Runs the simulation."""
         config = self._config
-        end = math.inf if config.days is None else self._start + config.days * DAY
-        limit = math.inf if config.events is None else config.events
+        seconds = math.inf if config.days is None else config.days * DAY
+        end, limit = self._start + seconds, math.inf if config.events is None else config.events
         milliseconds_an_event = 1000 / config.live_rate if config.live_rate else None
+        if config.live_rate:
+            # It ends by the clock, whatever time it is for its users.
+            end, limit = math.inf, min(limit, seconds * config.live_rate)
         queue = self._first_queue()
         next_newcomer = self._start + self._population.seconds_to_next()
         events = sessions = 0

@@ -340,6 +340,12 @@ def test_a_live_run_stamps_its_events_evenly_from_the_start() -> None:
     assert times == [config.start_ms + 125 * number for number in range(400)]
 
 
+def test_a_live_run_of_some_days_lasts_as_long_by_the_clock() -> None:
+    config = SimulatorConfig(users=50, days=100 / 86_400, start=START, live_rate=8.0, growth_rate=0.5)
+    times = [event["ts"] for event in events_of(config)[PAGE_VIEW]]
+    assert times == [config.start_ms + 125 * number for number in range(800)]
+
+
 def test_a_live_run_starts_now_and_one_without_a_start_ends_now() -> None:
     now = time.time() * 1000
     assert SimulatorConfig(live_rate=1.0, days=None).start_ms == pytest.approx(now, abs=5000)
