@@ -12,6 +12,7 @@ import pytest
 from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, GOLD, WIDE_STREAMS
 from music_lakehouse.defs.listening.silver_tables import DIM_USERS, SILVER
 from music_lakehouse.defs.listening.steps import STEPS
+from music_lakehouse.defs.listening.steps.facts import DimensionsBehindError
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE
 from music_lakehouse.lakehouse.erasure import remove_messages
 from music_lakehouse.lakehouse.kafka_positions import MESSAGE
@@ -272,6 +273,19 @@ def test_corrections_of_the_reference_files_reach_the_dimensions_and_wide_stream
     run_steps(lake, tmp_path)
     assert_lake_equals_oracle(lake.root, messages, tmp_path, KEPT)
     assert {row.songKey for row in lake.read(SILVER[1]).collect()} >= {key("Tune", "Band"), "unknown"}
+
+
+def test_wide_streams_waits_for_the_dimensions_of_its_facts(lake: Lake, reference_root: Path) -> None:
+    deliver(lake, numbered([("listen_events", json.dumps(listen()).encode())]))
+    run_step(lake, STEPS[FACT_STREAMS])
+    with pytest.raises(DimensionsBehindError, match=r"1 of them have keys .*materialize silver\.dim_"):
+        run_step(lake, STEPS[WIDE_STREAMS])
+    assert lake.rows(WIDE_STREAMS) == 0
+
+    run_steps(lake, reference_root)
+    assert lake.rows(WIDE_STREAMS) == 1
+    (row,) = lake.read(WIDE_STREAMS).select("userKey", "songName", "artistName", "stateName", "dateHour").collect()
+    assert None not in row
 
 
 @pytest.mark.parametrize("number", CUTS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+import pyarrow as pa
+
 from music_lakehouse.defs.listening.gold_tables import FACT_STREAMS, WIDE_STREAMS
 from music_lakehouse.defs.listening.silver_tables import DIM_ARTISTS, DIM_DATETIME, DIM_LOCATION, DIM_SONGS, DIM_USERS
 from music_lakehouse.defs.listening.steps.sources import LISTENS, new_listens, of_all_listens, of_listens
@@ -13,7 +15,7 @@ from music_lakehouse.lakehouse import delta
 from music_lakehouse.lakehouse.changes import Changes
 from music_lakehouse.lakehouse.days import Days, days_of
 from music_lakehouse.lakehouse.lake import CHANGE_TYPE, Lake, Rows
-from music_lakehouse.lakehouse.query import distinct, evaluated, evaluated_long, has_rows, keyed
+from music_lakehouse.lakehouse.query import View, distinct, evaluated, evaluated_long, has_rows, keyed
 from music_lakehouse.lakehouse.steps import Step
 from music_lakehouse.lakehouse.tables import Table
 from music_lakehouse.lakehouse.upsert import Written, make_equal
@@ -95,9 +97,24 @@ _DIMENSIONS: dict[str, Any] = {
 }
 
 
+_ALWAYS_SHOWN = {
+    "firstName": DIM_USERS,
+    "songName": DIM_SONGS,
+    "artistName": DIM_ARTISTS,
+    "stateName": DIM_LOCATION,
+    "dateHour": DIM_DATETIME,
+}
+"""Columns of wide_streams that are null only where the dimension has no row of that key."""
+
+
+class DimensionsBehindError(RuntimeError):
+    """Facts have keys that a dimension lacks, as where tables are materialized one by one."""
+
+
 def _update_wide_streams(lake: Lake, changes: Changes) -> Written:
     if changes.full:
         everything = evaluated_long(lake, streams.WIDE_STREAMS, facts=FACT_STREAMS, **_DIMENSIONS)
+        _check_all_joined(everything)
         return make_equal(lake, WIDE_STREAMS, everything, delete=True)
     new_facts, touched = changes.get(FACT_STREAMS), _facts_with_changed_dimensions(lake, changes)
     # What was added is what the facts are: they need not be read again.
@@ -112,8 +129,21 @@ def _update_wide_streams(lake: Lake, changes: Changes) -> Written:
     keys = distinct(lake, "event_id", touched)
     present = keyed(lake, FACT_STREAMS, keys, within) if present is None else present
     desired = evaluated(lake, streams.WIDE_STREAMS, facts=present, **_DIMENSIONS)
+    _check_all_joined(desired)
     current = keyed(lake, WIDE_STREAMS, keys, within)
     return make_equal(lake, WIDE_STREAMS, desired, current=current, within=within, delete=True)
+
+
+def _check_all_joined(rows: Rows | View) -> None:
+    """Of rows that are here: of more, and of what is there already, the checks tell."""
+    if not isinstance(rows, pa.Table):
+        return
+    for column, dimension in _ALWAYS_SHOWN.items():
+        if rows[column].null_count:
+            raise DimensionsBehindError(
+                f"{WIDE_STREAMS.full_name} can't show {rows.num_rows} streams: {rows[column].null_count} of them have "
+                f"keys that {dimension.full_name} lacks: materialize {dimension.full_name} first, or the whole pipeline"
+            )
 
 
 def _facts_with_changed_dimensions(lake: Lake, changes: Changes) -> Rows | None:
