@@ -10,14 +10,13 @@ from typing import Any
 import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from music_lakehouse.defs.listening.tables import BRONZE, QUARANTINE, RAW
 from music_lakehouse.defs.listening.transforms import events
 from music_lakehouse.lakehouse.kafka_positions import MESSAGE
-from music_lakehouse.lakehouse.lake import CHANGE_TYPE, Lake, LakePaths
+from music_lakehouse.lakehouse.lake import CHANGE_TYPE, Lake, LakePaths, Rows
 from music_lakehouse.lakehouse.positions import forget_positions, retrying
-from music_lakehouse.lakehouse.query import query
+from music_lakehouse.lakehouse.query import evaluated, has_rows, query
 from music_lakehouse.lakehouse.upsert import Written, make_equal
 
 
@@ -58,26 +57,27 @@ def retry_quarantine(lake: Lake, topics: Sequence[str] = tuple(RAW)) -> list[Ret
     of the pipeline, or this, takes them out of quarantine. A message whose raw row is gone stays as it is. The caller
     holds the lake's lock.
     """
-    # All of raw and bronze is looked through. A Spark Connect server's own settings would make 200 tasks of each join.
-    lake.expect(None)
+    # A Spark Connect server's own settings would make 200 tasks of each join.
+    lake.expect(lake.rows(QUARANTINE))
     return [_retry_topic(lake, topic) for topic in topics]
 
 
 def _retry_topic(lake: Lake, topic: str) -> Retried:
-    refused = lake.read(QUARANTINE).where(F.col("topic") == topic)
-    quarantined = refused.count()
-    if quarantined == 0:
+    refused = _refused(lake, topic)
+    if not has_rows(refused):
         return Retried(topic, 0, 0)
-    raw = lake.read(RAW[topic]).join(refused, list(QUARANTINE.key), "left_semi")
-    marked = events.parse(raw, topic).persist(StorageLevel.MEMORY_AND_DISK)
+    raw = evaluated(lake, f"SELECT r.* FROM {{raw}} AS r SEMI JOIN {{q}} AS q ON {_SAME}", raw=RAW[topic], q=refused)
+    judged = evaluated(lake, f"SELECT q.* FROM {{q}} AS q SEMI JOIN {{raw}} AS r ON {_SAME}", raw=raw, q=refused)
+    marked = events.parse(lake.frame(raw), topic).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         if lake.create(BRONZE[topic]):
             forget_positions(lake, BRONZE[topic].full_name)
         with retrying(lake, BRONZE[topic].full_name):
-            _append_new(lake, topic, events.valid(marked, topic))
-            judged = refused.join(marked, list(QUARANTINE.key), "left_semi")
-            written = make_equal(lake, QUARANTINE, events.refused(marked, topic), current=judged, delete=True)
-        return Retried(topic, quarantined, written.deleted)
+            _append_new(lake, topic, _here_if_small(lake, events.valid(marked, topic)))
+            still = _here_if_small(lake, events.refused(marked, topic))
+            written = make_equal(lake, QUARANTINE, still, current=judged, delete=True)
+        count = refused.count() if isinstance(refused, DataFrame) else refused.num_rows
+        return Retried(topic, count, written.deleted)
     finally:
         marked.unpersist()
 
@@ -85,14 +85,26 @@ def _retry_topic(lake: Lake, topic: str) -> Retried:
 def end_retry(lake: Lake, topic: str) -> None:
     """Take out of quarantine what a retry that was killed has brought to bronze."""
     with retrying(lake, BRONZE[topic].full_name), lake.writing(QUARANTINE):
-        refused = lake.read(QUARANTINE).where(F.col("topic") == topic)
-        left = refused.join(lake.read(BRONZE[topic]), list(MESSAGE), "left_anti")
+        refused = _refused(lake, topic)
+        sql = f"SELECT q.* FROM {{q}} AS q ANTI JOIN {{bronze}} AS r ON {_SAME}"
+        left = evaluated(lake, sql, bronze=BRONZE[topic], q=refused)
         make_equal(lake, QUARANTINE, left, current=refused, delete=True)
 
 
-def _append_new(lake: Lake, topic: str, valid: DataFrame) -> None:
-    table = BRONZE[topic]
-    new = valid.join(lake.read(table).select("bronze_id"), "bronze_id", "left_anti")
+_SAME = " AND ".join(f"q.{name} = r.{name}" for name in MESSAGE)
+
+
+def _refused(lake: Lake, topic: str) -> Rows:
+    return evaluated(lake, "SELECT * FROM {refused}", where=f"topic = '{topic}'", refused=QUARANTINE)
+
+
+def _here_if_small(lake: Lake, rows: DataFrame) -> Rows:
+    return rows.toArrow() if lake.small else rows
+
+
+def _append_new(lake: Lake, topic: str, valid: Rows) -> None:
+    sql = "SELECT v.* FROM {valid} AS v ANTI JOIN {bronze} AS b ON v.bronze_id = b.bronze_id"
+    new = evaluated(lake, sql, valid=valid, bronze=BRONZE[topic])
     # An append of no rows would still be a new version.
-    if new.limit(1).collect():
-        lake.append(new, table)
+    if has_rows(new):
+        lake.append(new, BRONZE[topic])
