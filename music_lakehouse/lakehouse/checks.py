@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import cache, partial
 from typing import Any, TypeAlias
 
@@ -30,13 +30,15 @@ class Check:
     """A check as one SQL query that gives one row: `failed` (rows that break it), `rows` (rows looked at), and whatever
     else a reader should see.
 
-    The query reads `touched` (the rows that the run wrote, or the whole table in an audit), `current` (the table, or
-    of a table partitioned by day the days that were touched), other tables as `"layer.table"` (of those with a
-    `timestamp`, where the checked table has a `date_part`, what lies around the touched days; where both have landed
-    rows, or what became of each, like `current` then what landed in the touched rows' time), `row_counts` (`name`,
-    `rows`: the rows of other tables, from their logs) and `newest_times` (`name`, `newest`: the greatest `timestamp` of
-    tables, from their logs). What the table held beside the touched rows is `held_before` (of a table with a
-    `timestamp`, rows of the same times) and `read_before` (of messages: `kafka_topic_id`, `kafka_partition`, and
+    The query reads `touched` (the rows that the run wrote, or the whole table in an audit), `current` (the table, or of
+    a table partitioned by day what lies in `touched_times`, and where its rows have no time, the days that were
+    touched), other tables as `"layer.table"` (of those with a `timestamp`, where the checked table is partitioned by
+    day, what lies in `touched_times`; where both have landed rows, or what became of each, like `current` then what
+    landed in the touched rows' time), `touched_times` (`first`, `last`: the stretches of time in which, and around
+    which, the touched rows of a table that is partitioned by day lie, late ones apart from others), `row_counts`
+    (`name`, `rows`: the rows of other tables, from their logs) and `newest_times` (`name`, `newest`: the greatest
+    `timestamp` of tables, from their logs). What the table held beside the touched rows is `held_before` (of a table
+    with a `timestamp`, rows of the same times) and `read_before` (of messages: `kafka_topic_id`, `kafka_partition`, and
     `last`, the greatest offset before the touched ones); in an audit nothing. It passes while `failed` is at most
     `threshold` of `rows`.
 
@@ -125,14 +127,15 @@ def evaluate(
         kinds = " WHERE _change_type IN ('insert', 'update_postimage')" if "_change_type" in feed.schema.names else ""
         connection.execute(f"CREATE TEMP VIEW touched AS SELECT * FROM feed{kinds}")
         landed = None if since is None else _landed_when_touched(connection, table)
-        _register_held(connection, lake, table, checks, since=since, whole=whole, landed=landed)
-        around = None if since is None else _around_touched_days(connection, table)
+        times = None if since is None else _touched_times(connection, table)
+        connection.register("touched_times", _as_rows(times or []))
+        _register_held(connection, lake, table, checks, since=since, whole=whole, landed=landed, times=times)
         for name in sorted(set().union(*(check.tables for check in checks))):
             other = find_table(name)
             if landed is not None and _has_landed(other):
                 rows = _within(lake, other, [landed])
-            elif around is not None and around.column in other.column_names:
-                rows = _within(lake, other, [around])
+            elif times is not None and _TIME in other.column_names:
+                rows = _within(lake, other, [replace(stretch, column=_TIME) for stretch in times])
             else:
                 rows = _dataset(lake, other)
             connection.register(name, rows)
@@ -145,6 +148,10 @@ def evaluate(
         return [_outcome(connection, table, check) for check in checks]
 
 
+_TIME = "timestamp"
+# What is missing at the ends of what was touched is seen too.
+_MARGIN = timedelta(minutes=1)
+_TOUCHED_TIMES = pa.schema([(name, pa.timestamp("us", "UTC")) for name in ("first", "last")])
 _NEWEST_TIMES = pa.schema([("name", pa.string()), ("newest", pa.timestamp("us", "UTC"))])
 
 
@@ -157,6 +164,7 @@ def _register_held(
     since: int | None,
     whole: _Find,
     landed: Moments | None,
+    times: list[Moments] | None,
 ) -> None:
     """Make known what the checks read of the table, `whole` or in part."""
 
@@ -164,7 +172,8 @@ def _register_held(
         return any(check.reads(relation) for check in checks)
 
     if any_reads("current"):
-        connection.register("current", whole() if since is None else _current(connection, lake, table, whole, landed))
+        held = whole() if since is None else _current(connection, lake, table, whole, landed, times)
+        connection.register("current", held)
     within = None if since is None else partial(_within, lake, table)
     if any_reads("held_before"):
         same_times = held_before.of_the_same_times(connection, within)
@@ -196,10 +205,17 @@ def _feed(lake: LakePaths, table: Table, since: int) -> pa.Table:
 
 
 def _current(
-    connection: duckdb.DuckDBPyConnection, lake: LakePaths, table: Table, find_all: _Find, landed: Moments | None
+    connection: duckdb.DuckDBPyConnection,
+    lake: LakePaths,
+    table: Table,
+    find_all: _Find,
+    landed: Moments | None,
+    times: list[Moments] | None,
 ) -> pa.Table | ds.Dataset:
-    """The table, or the part of it that the touched rows can be compared with: their days, their Kafka offsets, or when
-    they landed."""
+    """The table, or the part of it that the touched rows can be compared with: their times, or else their days, their
+    Kafka offsets, or when they landed."""
+    if times is not None:
+        return _within(lake, table, times)
     if "date_part" in table.partition_by:
         rows = connection.execute("SELECT DISTINCT CAST(date_part AS VARCHAR) FROM touched").fetchall()
         return _dataset(lake, table, [day for (day,) in rows])
@@ -223,15 +239,24 @@ def _landed_when_touched(connection: duckdb.DuckDBPyConnection, table: Table) ->
     return None if first is None else Moments(DATE_ADDED, first, last)
 
 
-def _around_touched_days(connection: duckdb.DuckDBPyConnection, table: Table) -> Moments | None:
-    """From a day before the touched days to their end; None of a table without days, or where nothing was touched."""
-    if "date_part" not in table.column_names:
+def _touched_times(connection: duckdb.DuckDBPyConnection, table: Table) -> list[Moments] | None:
+    """When the touched rows of a table that is partitioned by day happened, give or take a minute, and from the last of
+    them to the end of the day; None of rows that have no time."""
+    time = next((name for name in (_TIME, "ts") if name in table.column_names), None)
+    if time is None or "date_part" not in table.partition_by:
         return None
-    ((first, last),) = connection.execute("SELECT min(date_part), max(date_part) FROM touched").fetchall()
-    if first is None:
-        return None
-    begin, end = (datetime(d.year, d.month, d.day, tzinfo=timezone.utc) for d in (first, last + timedelta(days=1)))
-    return Moments("timestamp", begin - timedelta(days=1), end - timedelta(microseconds=1))
+    times = [
+        Moments(time, stretch.first - _MARGIN, stretch.last + _MARGIN)
+        for stretch in held_before.touched_times(connection, time)
+    ]
+    if times:
+        midnight = times[-1].last.replace(hour=0, minute=0, second=0, microsecond=0)
+        times[-1] = replace(times[-1], last=midnight + timedelta(days=1, microseconds=-1))
+    return times
+
+
+def _as_rows(times: Sequence[Moments]) -> pa.Table:
+    return pa.Table.from_pylist([{"first": t.first, "last": t.last} for t in times], schema=_TOUCHED_TIMES)
 
 
 def _within(lake: LakePaths, table: Table, stretches: Sequence[Range | Moments]) -> pa.Table | ds.Dataset:

@@ -28,13 +28,19 @@ _PLACE = pa.schema([("kafka_topic_id", pa.string()), ("kafka_partition", pa.int3
 
 def of_the_same_times(connection: duckdb.DuckDBPyConnection, within: FindWithin | None) -> pa.Table | ds.Dataset:
     """The rows whose `timestamp` lies where one of `touched` does, give or take an hour; none of None."""
-    hours = connection.execute(
-        f'SELECT epoch_us(min("timestamp")), epoch_us(max("timestamp")) FROM touched '
-        f'GROUP BY epoch_us("timestamp") // {_HOUR} ORDER BY 1'
-    ).fetchall()
-    if within is None or not hours:
+    times = [] if within is None else touched_times(connection, "timestamp")
+    if within is None or not times:
         return connection.sql("FROM touched LIMIT 0").to_arrow_table()
-    return within([Moments.of_microseconds("timestamp", first, last) for first, last in stretches(hours)])
+    return within(times)
+
+
+def touched_times(connection: duckdb.DuckDBPyConnection, column: str) -> list[Moments]:
+    """Stretches of time in which all of `touched` lie by that column, each from one of its rows to another."""
+    hours = connection.execute(
+        f'SELECT epoch_us(min("{column}")), epoch_us(max("{column}")) FROM touched WHERE "{column}" IS NOT NULL '
+        f'GROUP BY epoch_us("{column}") // {_HOUR} ORDER BY 1'
+    ).fetchall()
+    return [Moments.of_microseconds(column, first, last) for first, last in stretches(hours)]
 
 
 def stretches(ends: list[tuple[int, int]], *, most: int = MOST_STRETCHES) -> list[tuple[int, int]]:

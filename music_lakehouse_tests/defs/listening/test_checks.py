@@ -363,6 +363,37 @@ def test_of_what_was_delivered_before_only_the_times_of_the_run_are_looked_at(tm
     assert delivered_again(lake, since=1) == (2, 1)
 
 
+@pytest.mark.parametrize("name", ["all_streams_of_bronze", "key_unique", "level_of_the_time"])
+def test_of_the_day_of_new_facts_only_what_is_about_their_times_is_looked_at(
+    sound: tuple[LakePaths, Tables], tmp_path: Path, name: str
+) -> None:
+    lake, tables, day = LakePaths(str(tmp_path)), sound[1], datetime(2024, 5, 1, tzinfo=timezone.utc)
+    facts, listens = TABLES["gold.fact_streams"], TABLES["bronze.listen_events"]
+    fact = tables[facts.full_name][0]
+    (listen,) = (row for row in tables[listens.full_name] if row["event_id"] == fact["event_id"])
+    for other in ("silver.dim_users", "bronze.page_view_events", "bronze.auth_events", "bronze.status_change_events"):
+        write(lake, TABLES[other], tables[other])
+
+    def stream(hour: int, event_id: str, *, lost: bool = False) -> None:
+        at = day + timedelta(hours=hour)
+        write(lake, listens, [{**listen, "event_id": event_id, "bronze_id": event_id, "timestamp": at}], mode="append")
+        if not lost:
+            row = {**fact, "event_id": event_id, "ts": at, "date_part": at.date()}
+            write(lake, facts, [row], mode="append")
+
+    stream(1, "earlier")
+    for table in (facts, listens):
+        for file in Path(lake.path(table)).glob("**/*.parquet"):
+            file.unlink()
+    stream(12, "new")
+    found = outcome(lake, facts, check_of(facts, name), since=0)
+    assert (found.rows, found.passed) == (1, True)
+
+    stream(13, "lost", lost=True)
+    found = outcome(lake, facts, check_of(facts, name), since=0)
+    assert found.passed == (name != "all_streams_of_bronze"), "what comes behind them that day is no fact"
+
+
 def levels(tables: Tables, tmp_path: Path, name: str = "level_of_the_time") -> Outcome:
     table = TABLES["gold.fact_streams"]
     check = check_of(table, name)
