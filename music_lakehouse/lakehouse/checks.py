@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from functools import cache, partial
 from typing import Any, TypeAlias
 
@@ -151,6 +151,7 @@ def evaluate(
 _TIME = "timestamp"
 # What is missing at the ends of what was touched is seen too.
 _MARGIN = timedelta(minutes=1)
+_LATEST = datetime.max.replace(tzinfo=timezone.utc) - _MARGIN
 _TOUCHED_TIMES = pa.schema([(name, pa.timestamp("us", "UTC")) for name in ("first", "last")])
 _NEWEST_TIMES = pa.schema([("name", pa.string()), ("newest", pa.timestamp("us", "UTC"))])
 
@@ -246,7 +247,7 @@ def _touched_times(connection: duckdb.DuckDBPyConnection, table: Table) -> list[
     if time is None or "date_part" not in table.partition_by:
         return None
     times = [
-        Moments(time, stretch.first - _MARGIN, stretch.last + _MARGIN)
+        Moments(time, stretch.first - _MARGIN, min(stretch.last, _LATEST) + _MARGIN)
         for stretch in held_before.touched_times(connection, time)
     ]
     if times:

@@ -394,6 +394,14 @@ def test_of_the_day_of_new_facts_only_what_is_about_their_times_is_looked_at(
     assert found.passed == (name != "all_streams_of_bronze"), "what comes behind them that day is no fact"
 
 
+def test_a_fact_may_be_of_the_last_millisecond_that_there_is(sound: tuple[LakePaths, Tables], tmp_path: Path) -> None:
+    lake, facts, last = LakePaths(str(tmp_path)), TABLES["gold.fact_streams"], datetime.max.replace(tzinfo=timezone.utc)
+    write(lake, facts, [])
+    write(lake, facts, [{**sound[1][facts.full_name][0], "ts": last, "date_part": last.date()}], mode="append")
+    found = outcome(lake, facts, check_of(facts, "key_unique"), since=0)
+    assert (found.rows, found.failed) == (1, 0)
+
+
 def levels(tables: Tables, tmp_path: Path, name: str = "level_of_the_time") -> Outcome:
     table = TABLES["gold.fact_streams"]
     check = check_of(table, name)
