@@ -199,7 +199,7 @@ def _rescued(fields: Sequence[Column]) -> SparkColumn:
         return F.nullif(F.to_json(wanted), F.lit("{}"))
 
     # The object is parsed a second time only where something has to be kept: each value as JSON, or as its text where
-    # a name is there twice.
+    # the object is larger than a variant may be (16 MB).
     as_sent = kept(F.try_parse_json("value").cast("MAP<STRING, VARIANT>"), F.is_variant_null)
     as_text = kept(F.from_json("value", "MAP<STRING, STRING>", _STRICT_JSON), F.isnull)
     may_be_some = (F.size(F.array_except("_keys", known)) > 0) | (F.size(misfits) > 0)
