@@ -47,11 +47,11 @@ class Fault:
 
     `moment`: before the call, after it, `milliseconds` into it; `at_file`: as soon as the table has another data file,
     which Spark writes before any version names it; `at_batch`: when the call asks for the second batch of the rows that
-    it is given; or `at_commit`: as soon as its next version is on disk. `victim`:
-    the process group (`group`), Python alone, the JVM alone; or `nobody`: the run waits there until the file `gate`,
-    which it makes, is gone, or the test itself. With `many` the run takes all rows for many, which Spark writes; with
-    `long` whatever may be a view for too long to be held. With `in_order` it takes the tables of a stage one by one, as
-    they are declared, so that later ones are as they were.
+    it is given; or `at_commit`: as soon as its next version is on disk. `victim`: the process group (`group`), Python
+    alone, the JVM alone; or `nobody`: the run waits there until the file `gate`, which it makes, is gone, or the test
+    itself. With `many` the run takes all rows for many, which Spark writes; with `long` whatever may be a view for too
+    long to be held. With `in_order` it takes the tables of a stage one by one, as they are declared, so that later ones
+    are as they were.
     """
 
     point: str
@@ -177,13 +177,13 @@ def data_files(table: Path) -> set[Path]:
 _FILES = {"at_commit": commits, "at_file": data_files}
 
 
-def take_all_rows_for_many(limits: Sequence[str] = FEW) -> None:
+def take_all_rows_for_many() -> None:
     """Whatever few rows are: no change is one of them from now on."""
     import music_lakehouse.definitions  # noqa: F401
 
     for name, module in list(sys.modules.items()):
         if name.startswith("music_lakehouse."):
-            for limit in limits:
+            for limit in FEW:
                 if hasattr(module, limit):
                     setattr(module, limit, 0)
 
@@ -220,8 +220,7 @@ def main(report: Path, job: str, tables: list[str]) -> int:
         if fault.many:
             take_all_rows_for_many()
         if fault.long:
-            take_all_rows_for_many(["MOST_ROWS_MADE_HERE"])
-            query.MOST_ROWS_OF_A_BATCH = DUCKDBS_VECTOR
+            query.MOST_ROWS_MADE_HERE, query.MOST_ROWS_OF_A_BATCH = 0, DUCKDBS_VECTOR
         if fault.in_order:
             shell.MOST_AT_ONCE = shell.MOST_LARGE_AT_ONCE = 1
         install(fault, Path(Settings().lake_uri))

@@ -73,9 +73,9 @@ def _retry_topic(lake: Lake, topic: str) -> Retried:
         if lake.create(BRONZE[topic]):
             forget_positions(lake, BRONZE[topic].full_name)
         with retrying(lake, BRONZE[topic].full_name):
-            _append_new(lake, topic, _here_if_small(lake, events.valid(marked, topic)))
-            still = _here_if_small(lake, events.refused(marked, topic))
-            written = make_equal(lake, QUARANTINE, still, current=judged, delete=True)
+            valid = events.valid(marked, topic)
+            _append_new(lake, topic, valid.toArrow() if lake.small else valid)
+            written = make_equal(lake, QUARANTINE, events.refused(marked, topic), current=judged, delete=True)
         count = refused.count() if isinstance(refused, DataFrame) else refused.num_rows
         return Retried(topic, count, written.deleted)
     finally:
@@ -96,10 +96,6 @@ _SAME = " AND ".join(f"q.{name} = r.{name}" for name in MESSAGE)
 
 def _refused(lake: Lake, topic: str) -> Rows:
     return evaluated(lake, "SELECT * FROM {refused}", where=f"topic = '{topic}'", refused=QUARANTINE)
-
-
-def _here_if_small(lake: Lake, rows: DataFrame) -> Rows:
-    return rows.toArrow() if lake.small else rows
 
 
 def _append_new(lake: Lake, topic: str, valid: Rows) -> None:
